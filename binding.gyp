@@ -1,0 +1,57 @@
+{
+  'variables': {
+    'warnings': ['-Wall', '-Wextra', '-Werror', '-Wno-unused-parameter'],
+  },
+  'target_defaults': {
+    'cflags_cc!': ['-std=gnu++17', '-std=gnu++20', '-fno-rtti', '-fno-exceptions'],
+    'cflags_cc': ['-std=c++17', '-O2', '-g', '<@(warnings)'],
+    'include_dirs': ['native/core'],
+    'defines': ['_GNU_SOURCE'],
+  },
+  'targets': [
+    {
+      'target_name': 'core',
+      'type': 'static_library',
+      'sources': ['<!@(ls native/core/*.cc)'],
+      'cflags': ['-fPIC'],
+      'cflags_cc': ['-fno-exceptions'],
+    },
+    {
+      'target_name': 'thaw',
+      'dependencies': ['core', "<!(node -p \"require('node-addon-api').targets\"):node_addon_api_except"],
+      'sources': ['native/binding.cc', '<!@(ls native/napi/*.cc)'],
+      'defines': ['NAPI_VERSION=9'],
+      'cflags_cc': ['-fexceptions', '-fvisibility=hidden'],
+    },
+    {
+      'target_name': 'thaw-pager',
+      'type': 'executable',
+      'dependencies': ['core'],
+      'sources': ['<!@(ls native/pager/*.cc)'],
+      'cflags_cc': ['-fno-exceptions'],
+      'ldflags': ['-pthread'],
+      'libraries': ['-llz4'],
+    },
+    {
+      'target_name': 'thaw-host',
+      'type': 'executable',
+      'sources': ['<!@(ls native/host/*.cc)'],
+      'cflags_cc': [
+        '-ffreestanding', '-fno-exceptions', '-fno-rtti', '-fno-stack-protector', '-fpie',
+        '-fvisibility=hidden', '-fno-asynchronous-unwind-tables', '-fno-threadsafe-statics',
+        '-fno-tree-loop-distribute-patterns', '-U_FORTIFY_SOURCE', '-fcf-protection=none',
+      ],
+      'ldflags': ['-nostdlib', '-static-pie', '-Wl,--no-dynamic-linker', '-Wl,-z,norelro',
+                  '-Wl,-z,noseparate-code', '-Wl,--build-id=none'],
+    },
+    {
+      'target_name': 'native-test',
+      'type': 'executable',
+      'dependencies': ['core'],
+      'sources': ['<!@(ls native/test/*.cc)'],
+      'cflags_cc': ['-fno-exceptions'],
+      'ldflags': ['-pthread'],
+      'libraries': ['-llz4'],
+    },
+  ],
+}

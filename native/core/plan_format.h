@@ -1,0 +1,54 @@
+// The layout of a restore plan as the control plane hands it over: one sealed memfd of columns.
+//
+// Every number is little-endian. The memfd begins with PlanHeader; each column is an array that
+// starts at the byte offset named there, aligned to 8. Only plain integers cross this boundary: the
+// control plane has decoded and validated them, and the pager checks every bound again (plan.cc).
+//
+// Writer: src/plan/plan-columns.ts. Reader: native/core/plan.cc.
+#ifndef THAW_NATIVE_CORE_PLAN_FORMAT_H_
+#define THAW_NATIVE_CORE_PLAN_FORMAT_H_
+
+#include <cstdint>
+
+namespace thaw {
+
+inline constexpr uint64_t kPlanMagic = 0x314e4c5057414854;  // "THAWPLN1"
+
+// Kinds of an extent.
+inline constexpr uint8_t kExtentData = 0;   // the pager installs its pages
+inline constexpr uint8_t kExtentHole = 1;   // nothing stored: zero
+inline constexpr uint8_t kExtentEager = 2;  // in place before the target runs; zero if discarded
+
+// Number of blocks between two samples of the running payload size.
+inline constexpr uint32_t kBlockSampleInterval = 64;
+
+struct PlanHeader {
+  uint64_t magic;
+  uint64_t byteLength;   // of the whole memfd
+  uint32_t regionCount;  // lazy regions: the ranges registered with the uffd
+  uint32_t extentCount;
+  uint32_t blockCount;   // LZ4 blocks of all extents
+  uint32_t sourceCount;  // pages images that extents name
+  // Byte offsets of the columns.
+  uint64_t regionStart;  // u64[regionCount], sorted, page-aligned
+  uint64_t regionEnd;    // u64[regionCount], exclusive
+  // Extents: sorted by vaddr, disjoint, each inside one lazy region.
+  uint64_t vaddr;       // u64[extentCount]
+  uint64_t fileOffset;  // u64[extentCount]: of the first page (raw) or of the first block (LZ4)
+  uint64_t pageCount;   // u32[extentCount]
+  uint64_t pageIndex;   // u32[extentCount]: data pages before this extent
+  uint64_t kind;        // u8[extentCount]
+  uint64_t source;      // u32[extentCount]: index into the sources; 0 where kind is not data
+  uint64_t blockPages;  // u32[extentCount]: pages a block; 0 = raw
+  uint64_t firstBlock;  // u32[extentCount]: the block that holds the first page
+  uint64_t skipPages;   // u32[extentCount]: pages of that block before the first page
+  uint64_t entryPages;  // u32[extentCount]: pages from that block's start to the end of its entry
+  // Blocks: stored size; 0 = all zero, block's full size = stored raw, else one LZ4 block.
+  uint64_t blockSize;    // u32[blockCount]
+  uint64_t blockSample;  // u64[blockCount / 64 + 1]: sum of blockSize before block 64 * i
+};
+static_assert(sizeof(PlanHeader) == 32 + 14 * 8, "no padding");
+
+}  // namespace thaw
+
+#endif  // THAW_NATIVE_CORE_PLAN_FORMAT_H_

@@ -1,0 +1,12 @@
+/**
+ * Bounds on everything that input or a peer could otherwise make grow. Each says why it has its value.
+ */
+
+/** Longest record of an image file, in bytes. CRIU's largest records (mm, with 64k VMAs) stay below. */
+export const RECORD_BYTES_MAX = 64 * 1024 * 1024;
+
+/** Most directories in a parent chain. CRIU users keep tens; a longer one is a mistake or a loop. */
+export const PARENT_CHAIN_MAX = 1024;
+
+/** Most bytes of one LZ4 region. Source: the format's own limit (docs/images.md). */
+export const LZ4_REGION_BYTES_MAX = 4 * 1024 * 1024;
