@@ -12,22 +12,24 @@
     {
       'target_name': 'core',
       'type': 'static_library',
-      'sources': ['<!@(ls native/core/*.cc)'],
+      'sources': ['<!@(find native/core -name "*.cc")'],
       'cflags': ['-fPIC'],
       'cflags_cc': ['-fno-exceptions'],
     },
     {
       'target_name': 'thaw',
       'dependencies': ['core', "<!(node -p \"require('node-addon-api').targets\"):node_addon_api_except"],
-      'sources': ['native/binding.cc', '<!@(ls native/napi/*.cc)'],
+      'sources': ['native/binding.cc', '<!@(find native/napi -name "*.cc")'],
       'defines': ['NAPI_VERSION=9'],
       'cflags_cc': ['-fexceptions', '-fvisibility=hidden'],
+      # Threads and a signal handler of the addon outlive a worker that loaded it.
+      'ldflags': ['-Wl,-z,nodelete'],
     },
     {
       'target_name': 'thaw-pager',
       'type': 'executable',
       'dependencies': ['core'],
-      'sources': ['<!@(ls native/pager/*.cc)'],
+      'sources': ['<!@(find native/pager -name "*.cc")'],
       'cflags_cc': ['-fno-exceptions'],
       'ldflags': ['-pthread'],
       'libraries': ['-llz4'],
@@ -35,7 +37,7 @@
     {
       'target_name': 'thaw-host',
       'type': 'executable',
-      'sources': ['<!@(ls native/host/*.cc)'],
+      'sources': ['<!@(find native/host -name "*.cc")'],
       'cflags_cc': [
         '-ffreestanding', '-fno-exceptions', '-fno-rtti', '-fno-stack-protector', '-fpie',
         '-fvisibility=hidden', '-fno-asynchronous-unwind-tables', '-fno-threadsafe-statics',
@@ -48,7 +50,7 @@
       'target_name': 'native-test',
       'type': 'executable',
       'dependencies': ['core'],
-      'sources': ['<!@(ls native/test/*.cc)'],
+      'sources': ['<!@(find native/test -name "*.cc")'],
       'cflags_cc': ['-fno-exceptions'],
       'ldflags': ['-pthread'],
       'libraries': ['-llz4'],

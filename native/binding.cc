@@ -2,10 +2,14 @@
 #include <napi.h>
 
 #include "napi/channel.h"
+#include "napi/fd_watcher.h"
+#include "napi/system_error.h"
 
 namespace {
 Napi::Object Init(Napi::Env env, Napi::Object exports) {
+  thaw::RegisterErrors(env, exports);
   thaw::RegisterChannel(env, exports);
+  thaw::FdWatcher::Register(env, exports);
   return exports;
 }
 }  // namespace

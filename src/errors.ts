@@ -1,6 +1,7 @@
 /**
  * The one error class of the project and its stable codes.
  */
+import { constants } from 'node:os';
 
 /** Codes of a damaged, incomplete or unsupported image. */
 export type ImageErrorCode =
@@ -66,8 +67,23 @@ export type SystemErrorCode =
   | 'INVALID_ARGUMENT'
   | 'IO_FAILED';
 
+/** Names of errnos (`EAGAIN`, `EEXIST`, `ESRCH`…), the codes of a system call that failed. */
+export type ErrnoCode = Exclude<keyof typeof constants.errno, `WSA${string}`>;
+
 /** Every code that a {@link ThawError} may carry. Codes are stable: they are never renamed. */
-export type ErrorCode = ImageErrorCode | RestoreErrorCode | SystemErrorCode;
+export type ErrorCode = ImageErrorCode | RestoreErrorCode | SystemErrorCode | ErrnoCode;
+
+/** A system call that failed. */
+export interface SystemFailure {
+  /** Its name: `ioctl(UFFDIO_COPY)`. */
+  readonly syscall: string;
+  /** The positive errno that it answered. */
+  readonly errno: number;
+  /** The addresses that it was to work on, `end` exclusive. */
+  readonly range?: { readonly start: bigint; readonly end: bigint };
+  /** Bytes of the range that were done before it failed. */
+  readonly bytesDone?: number;
+}
 
 /** What a {@link ThawError} is made of. Each part is a phrase without a final stop. */
 export interface ErrorParts {
@@ -83,6 +99,8 @@ export interface ErrorParts {
   readonly hint?: string;
   /** The error that caused this one. */
   readonly cause?: unknown;
+  /** The system call that failed, where one did. */
+  readonly system?: SystemFailure;
 }
 
 /**
@@ -107,6 +125,14 @@ export class ThawError extends Error {
   readonly found: string | undefined;
   readonly where: string | undefined;
   readonly hint: string | undefined;
+  /** The system call that failed, or undefined. */
+  readonly syscall: string | undefined;
+  /** Its positive errno, or undefined. */
+  readonly errno: number | undefined;
+  /** The addresses that it was to work on, or undefined. */
+  readonly range: SystemFailure['range'];
+  /** Bytes of that range that were done before it failed, or undefined. */
+  readonly bytesDone: number | undefined;
 
   constructor(code: ErrorCode, parts: ErrorParts) {
     super(composeMessage(parts), parts.cause === undefined ? undefined : { cause: parts.cause });
@@ -116,7 +142,35 @@ export class ThawError extends Error {
     this.found = parts.found;
     this.where = parts.where;
     this.hint = parts.hint;
+    this.syscall = parts.system?.syscall;
+    this.errno = parts.system?.errno;
+    this.range = parts.system?.range;
+    this.bytesDone = parts.system?.bytesDone;
   }
+}
+
+const ERRNO_NAMES: ReadonlyMap<number, ErrnoCode> = new Map(
+  Object.entries(constants.errno)
+    .reverse() // two names of one number: the first, EAGAIN before EWOULDBLOCK, wins
+    .map(([name, errno]) => [errno, name as ErrnoCode]),
+);
+
+/** The name of an errno: 11 is `EAGAIN`; `undefined` where it has none. */
+export function errnoCode(errno: number): ErrnoCode | undefined {
+  return ERRNO_NAMES.get(errno);
+}
+
+/**
+ * The error of a failed system call: its `code` is the errno's name, or `SYSCALL_FAILED` where the
+ * errno has none. `parts` says more where the caller knows more.
+ */
+export function systemError(
+  system: SystemFailure,
+  parts: Omit<ErrorParts, 'what' | 'system'> = {},
+): ThawError {
+  const code = errnoCode(system.errno);
+  const what = `${system.syscall} failed with ${code ?? `errno ${system.errno}`}`;
+  return new ThawError(code ?? 'SYSCALL_FAILED', { ...parts, what, system });
 }
 
 function composeMessage(parts: ErrorParts): string {

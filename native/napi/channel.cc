@@ -1,0 +1,221 @@
+#include "channel.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <cstring>
+#include <string>
+#include <vector>
+
+#include "fd.h"
+#include "system_error.h"
+
+namespace thaw {
+
+namespace {
+
+// The kernel's SCM_MAX_FD.
+constexpr size_t kMessageFdsMax = 253;
+
+Napi::Value SocketPair(const Napi::CallbackInfo& info) {
+  int fds[2];
+  if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, fds) != 0) {
+    ThrowSystemError(info.Env(), "socketpair", errno);
+  }
+  Napi::Array pair = Napi::Array::New(info.Env(), 2);
+  pair.Set(0u, fds[0]);
+  pair.Set(1u, fds[1]);
+  return pair;
+}
+
+std::vector<int> ToFds(const Napi::CallbackInfo& info, size_t index) {
+  if (!info[index].IsArray()) throw Napi::TypeError::New(info.Env(), "Expected an array of fds");
+  const Napi::Array array = info[index].As<Napi::Array>();
+  if (array.Length() > kMessageFdsMax) {
+    throw Napi::RangeError::New(info.Env(), "Expected at most 253 descriptors a message");
+  }
+  std::vector<int> fds;
+  for (uint32_t i = 0; i < array.Length(); ++i) {
+    const Napi::Value element = array.Get(i);
+    if (!element.IsNumber()) throw Napi::TypeError::New(info.Env(), "Expected an array of fds");
+    fds.push_back(element.As<Napi::Number>().Int32Value());
+  }
+  return fds;
+}
+
+// sendMessage(fd, bytes, fds): true, or false where the socket is full.
+Napi::Value SendMessage(const Napi::CallbackInfo& info) {
+  const int fd = ToFd(info, 0);
+  Napi::Uint8Array bytes = ToBytes(info, 1);
+  const std::vector<int> fds = ToFds(info, 2);
+  // An empty message could not be told from the end of the stream by its receiver.
+  if (bytes.ByteLength() == 0) throw Napi::RangeError::New(info.Env(), "Expected some bytes");
+
+  iovec part{bytes.Data(), bytes.ByteLength()};
+  msghdr message{};
+  message.msg_iov = &part;
+  message.msg_iovlen = 1;
+  alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int) * kMessageFdsMax)] = {};
+  if (!fds.empty()) {
+    const size_t fd_bytes = fds.size() * sizeof(int);
+    message.msg_control = control;
+    message.msg_controllen = CMSG_SPACE(fd_bytes);
+    cmsghdr* header = CMSG_FIRSTHDR(&message);
+    header->cmsg_level = SOL_SOCKET;
+    header->cmsg_type = SCM_RIGHTS;
+    header->cmsg_len = CMSG_LEN(fd_bytes);
+    memcpy(CMSG_DATA(header), fds.data(), fd_bytes);
+  }
+  ssize_t sent;
+  do {
+    sent = sendmsg(fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL);
+  } while (sent < 0 && errno == EINTR);
+  if (sent < 0 && errno == EAGAIN) return Napi::Boolean::New(info.Env(), false);
+  if (sent < 0) ThrowSystemError(info.Env(), "sendmsg", errno);
+  if (static_cast<size_t>(sent) != bytes.ByteLength()) {
+    ThrowSystemError(info.Env(), "sendmsg", EMSGSIZE);
+  }
+  return Napi::Boolean::New(info.Env(), true);
+}
+
+std::vector<Fd> TakeFds(msghdr* message) {
+  std::vector<Fd> fds;
+  for (cmsghdr* header = CMSG_FIRSTHDR(message); header != nullptr;
+       header = CMSG_NXTHDR(message, header)) {
+    if (header->cmsg_level != SOL_SOCKET || header->cmsg_type != SCM_RIGHTS) continue;
+    const size_t count = (header->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+    for (size_t i = 0; i < count; ++i) {
+      int fd;
+      memcpy(&fd, CMSG_DATA(header) + i * sizeof(int), sizeof(int));
+      fds.emplace_back(fd);
+    }
+  }
+  return fds;
+}
+
+// receiveMessage(fd, maxBytes): {bytes, fds}, null where nothing waits, 'end' after a hang-up.
+Napi::Value ReceiveMessage(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  const int fd = ToFd(info, 0);
+  std::vector<uint8_t> buffer(ToSize(info, 1));
+  iovec part{buffer.data(), buffer.size()};
+  alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int) * kMessageFdsMax)];
+  msghdr message{};
+  message.msg_iov = &part;
+  message.msg_iovlen = 1;
+  message.msg_control = control;
+  message.msg_controllen = sizeof(control);
+  ssize_t received;
+  do {
+    received = recvmsg(fd, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+  } while (received < 0 && errno == EINTR);
+  if (received < 0 && errno == EAGAIN) return env.Null();
+  if (received < 0) ThrowSystemError(env, "recvmsg", errno);
+
+  std::vector<Fd> fds = TakeFds(&message);
+  // A cut message is no message: what did arrive of its descriptors is closed here.
+  if ((message.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) != 0) {
+    fds.clear();
+    ThrowSystemError(env, "recvmsg", EMSGSIZE);
+  }
+  if (received == 0) return Napi::String::New(env, "end");
+
+  Napi::Uint8Array bytes = Napi::Uint8Array::New(env, static_cast<size_t>(received));
+  memcpy(bytes.Data(), buffer.data(), static_cast<size_t>(received));
+  Napi::Array numbers = Napi::Array::New(env, fds.size());
+  for (uint32_t i = 0; i < fds.size(); ++i) numbers.Set(i, fds[i].Release());
+  Napi::Object result = Napi::Object::New(env);
+  result.Set("bytes", bytes);
+  result.Set("fds", numbers);
+  return result;
+}
+
+Fd OpenMemfd(const Napi::CallbackInfo& info) {
+  const std::string name = info[0].ToString().Utf8Value();
+  Fd fd(memfd_create(name.c_str(), MFD_CLOEXEC | MFD_ALLOW_SEALING));
+  if (!fd.valid()) ThrowSystemError(info.Env(), "memfd_create", errno);
+  return fd;
+}
+
+Napi::Value CreateMemfd(const Napi::CallbackInfo& info) {
+  const uint64_t byte_length = ToSize(info, 1);
+  Fd fd = OpenMemfd(info);
+  if (ftruncate(fd.get(), static_cast<off_t>(byte_length)) != 0) {
+    const int error = errno;
+    fd.Reset();
+    ThrowSystemError(info.Env(), "ftruncate", error);
+  }
+  return Napi::Number::New(info.Env(), fd.Release());
+}
+
+void WriteAll(Napi::Env env, int fd, const uint8_t* bytes, size_t byte_length) {
+  size_t done = 0;
+  while (done < byte_length) {
+    const ssize_t written = write(fd, bytes + done, byte_length - done);
+    if (written < 0 && errno == EINTR) continue;
+    if (written < 0) ThrowSystemError(env, "write", errno);
+    done += static_cast<size_t>(written);
+  }
+}
+
+Napi::Value CreateSealedMemfd(const Napi::CallbackInfo& info) {
+  if (!info[1].IsArray()) throw Napi::TypeError::New(info.Env(), "Expected an array of bytes");
+  const Napi::Array parts = info[1].As<Napi::Array>();
+  Fd fd = OpenMemfd(info);
+  for (uint32_t i = 0; i < parts.Length(); ++i) {
+    const Napi::Value part = parts.Get(i);
+    if (!part.IsTypedArray() || part.As<Napi::TypedArray>().TypedArrayType() != napi_uint8_array) {
+      throw Napi::TypeError::New(info.Env(), "Expected an array of Uint8Array");
+    }
+    Napi::Uint8Array bytes = part.As<Napi::Uint8Array>();
+    WriteAll(info.Env(), fd.get(), bytes.Data(), bytes.ByteLength());
+  }
+  if (fcntl(fd.get(), F_ADD_SEALS, F_SEAL_WRITE | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) != 0) {
+    ThrowSystemError(info.Env(), "fcntl", errno);
+  }
+  return Napi::Number::New(info.Env(), fd.Release());
+}
+
+Napi::Value PidfdOpen(const Napi::CallbackInfo& info) {
+  const int pid = ToFd(info, 0);
+  const long fd = syscall(SYS_pidfd_open, pid, 0);  // close-on-exec by definition
+  if (fd < 0) ThrowSystemError(info.Env(), "pidfd_open", errno);
+  return Napi::Number::New(info.Env(), static_cast<double>(fd));
+}
+
+// pidfdSendSignal(pidfd, signal): true, or false where the process is gone.
+Napi::Value PidfdSendSignal(const Napi::CallbackInfo& info) {
+  const int pidfd = ToFd(info, 0);
+  const int signal_number = ToFd(info, 1);
+  if (syscall(SYS_pidfd_send_signal, pidfd, signal_number, nullptr, 0) == 0) {
+    return Napi::Boolean::New(info.Env(), true);
+  }
+  if (errno == ESRCH) return Napi::Boolean::New(info.Env(), false);
+  ThrowSystemError(info.Env(), "pidfd_send_signal", errno);
+}
+
+void CloseFd(const Napi::CallbackInfo& info) {
+  const int fd = ToFd(info, 0);
+  // Linux frees the descriptor even where close(2) says EINTR or EIO.
+  if (close(fd) != 0 && errno == EBADF) ThrowSystemError(info.Env(), "close", EBADF);
+}
+
+}  // namespace
+
+void RegisterChannel(Napi::Env env, Napi::Object exports) {
+  exports.Set("socketpair", Napi::Function::New(env, SocketPair));
+  exports.Set("sendMessage", Napi::Function::New(env, SendMessage));
+  exports.Set("receiveMessage", Napi::Function::New(env, ReceiveMessage));
+  exports.Set("createMemfd", Napi::Function::New(env, CreateMemfd));
+  exports.Set("createSealedMemfd", Napi::Function::New(env, CreateSealedMemfd));
+  exports.Set("pidfdOpen", Napi::Function::New(env, PidfdOpen));
+  exports.Set("pidfdSendSignal", Napi::Function::New(env, PidfdSendSignal));
+  exports.Set("closeFd", Napi::Function::New(env, CloseFd));
+}
+
+}  // namespace thaw

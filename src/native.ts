@@ -1,0 +1,99 @@
+/**
+ * The one loader of the addon, and the typed contract of what it exports.
+ *
+ * All calls run on the calling JavaScript thread and are short; whatever can wait is said so. Failed
+ * system calls throw a {@link ThawError} whose `code` is the errno's name.
+ */
+import { createRequire } from 'node:module';
+import { systemError, ThawError } from './errors.js';
+
+/** A message with the descriptors that came along. The receiver owns them (close-on-exec is set). */
+export interface ReceivedMessage {
+  readonly bytes: Uint8Array;
+  readonly fds: readonly number[];
+}
+
+/**
+ * Calls `callback(errno)` on this thread's event loop again and again while `fd` is readable or hung
+ * up (errno 0), or once with an errno when it cannot be watched any more (EBADF where poll(2)
+ * answers POLLERR); after an errno the watcher is closed.
+ *
+ * Does not own `fd`: close the watcher first, then the descriptor. Sets O_NONBLOCK on the open file.
+ * One watcher a descriptor and thread (EEXIST). Keeps the event loop alive unless `unref()` is
+ * called. May be closed inside its own callback; ends by itself with its thread.
+ */
+export interface FdWatcher {
+  ref(): void;
+  unref(): void;
+  /** Ends the calls at once. Harmless when repeated. */
+  close(): void;
+}
+
+/** What the addon exports. */
+export interface NativeAddon {
+  /**
+   * A connected pair of AF_UNIX SOCK_SEQPACKET sockets, close-on-exec. The caller owns both.
+   *
+   * Source: socketpair(2), unix(7).
+   */
+  socketpair(): [number, number];
+  /**
+   * Sends one message without waiting, with up to 253 descriptors attached (duplicates: the caller
+   * keeps its own). `bytes` may not be empty. True when sent, false when the socket is full (EAGAIN).
+   *
+   * @throws EPIPE or ECONNRESET when the peer is gone (never SIGPIPE).
+   */
+  sendMessage(fd: number, bytes: Uint8Array, fds: readonly number[]): boolean;
+  /**
+   * Receives one message without waiting: null when none is there, `'end'` when the peer hung up.
+   *
+   * @throws EMSGSIZE when the message is longer than `maxBytes` or its descriptors did not all
+   * arrive; those that did are closed.
+   */
+  receiveMessage(fd: number, maxBytes: number): ReceivedMessage | null | 'end';
+  FdWatcher: new (fd: number, callback: (errno: number) => void) => FdWatcher;
+  /** A memfd of `byteLength` zero bytes, close-on-exec, not sealed. The caller owns it. */
+  createMemfd(name: string, byteLength: number): number;
+  /** A memfd of all `parts` in a row, sealed for ever against writing and resizing. */
+  createSealedMemfd(name: string, parts: readonly Uint8Array[]): number;
+  /** A descriptor of a process, close-on-exec; readable once the process ends. The caller owns it. */
+  pidfdOpen(pid: number): number;
+  /** Sends a signal (a number of `os.constants.signals`, 0 to ask): false when the process is gone. */
+  pidfdSendSignal(pidfd: number, signal: number): boolean;
+  /** Closes a descriptor. @throws EBADF when it is not open. */
+  closeFd(fd: number): void;
+}
+
+interface RawAddon extends NativeAddon {
+  setErrorFactory(factory: (syscall: string, errno: number) => Error): void;
+}
+
+/** Where the addon lies, from src/ and dist/ alike. */
+const ADDON_PATH = '../build/Release/thaw.node';
+
+function load(): NativeAddon {
+  let addon: RawAddon;
+  try {
+    addon = createRequire(import.meta.url)(ADDON_PATH) as RawAddon;
+  } catch (cause) {
+    throw new ThawError('NATIVE_MISSING', {
+      what: 'the native addon cannot be loaded',
+      expected: `a file ${ADDON_PATH} built for Node ${process.version} on Linux x86-64`,
+      found: String(cause).split('\n', 1).join(),
+      hint: [
+        'Causes and fixes:',
+        '- installed with --ignore-scripts: run `npm rebuild thaw-restore`',
+        '- no compiler when it was installed: get g++, make and python3, then `npm rebuild`',
+        '- liblz4 or its header is missing: get liblz4-dev, then `npm rebuild`',
+        '- node_modules came from another machine or another Node: run `npm rebuild`',
+        '- in a clone of the sources: run `npm run build:native`',
+      ].join('\n'),
+      cause,
+    });
+  }
+  addon.setErrorFactory((syscall, errno) => systemError({ syscall, errno }));
+  return addon;
+}
+
+/** The addon of this thread. */
+export const native: NativeAddon = load();
