@@ -3,6 +3,7 @@
 #include "uffd_abi.h"
 
 #include <linux/userfaultfd.h>
+#include <sys/ioctl.h>
 
 #include <cstddef>
 
