@@ -12,19 +12,21 @@
 namespace thaw {
 
 // Owns one descriptor; closes it. Thread-safety: none, as for any value.
-class UniqueFd {
+class Fd {
  public:
-  UniqueFd() = default;
-  explicit UniqueFd(int fd) : fd_(fd) {}
-  UniqueFd(UniqueFd&& other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
-  UniqueFd& operator=(UniqueFd&& other) noexcept {
+  Fd() = default;
+  explicit Fd(int fd) : fd_(fd) {}
+  Fd(Fd&& other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
+  Fd& operator=(Fd&& other) noexcept {
     if (this != &other) Reset(std::exchange(other.fd_, -1));
     return *this;
   }
-  ~UniqueFd() { Reset(); }
+  ~Fd() { Reset(); }
 
   int get() const { return fd_; }
   bool valid() const { return fd_ >= 0; }
+  // Gives the descriptor up to the caller.
+  int Release() { return std::exchange(fd_, -1); }
   void Reset(int fd = -1) {
     if (fd_ >= 0) ::close(fd_);
     fd_ = fd;
@@ -38,39 +40,39 @@ class UniqueFd {
 class UniqueMapping {
  public:
   UniqueMapping() = default;
-  UniqueMapping(void* address, size_t byteLength) : address_(address), byteLength_(byteLength) {}
+  UniqueMapping(void* address, size_t byte_length) : address_(address), byte_length_(byte_length) {}
   UniqueMapping(UniqueMapping&& other) noexcept
       : address_(std::exchange(other.address_, nullptr)),
-        byteLength_(std::exchange(other.byteLength_, 0)) {}
+        byte_length_(std::exchange(other.byte_length_, 0)) {}
   UniqueMapping& operator=(UniqueMapping&& other) noexcept {
     if (this != &other) {
       Reset();
       address_ = std::exchange(other.address_, nullptr);
-      byteLength_ = std::exchange(other.byteLength_, 0);
+      byte_length_ = std::exchange(other.byte_length_, 0);
     }
     return *this;
   }
   ~UniqueMapping() { Reset(); }
 
   // An invalid mapping (errno set) when mmap(2) fails.
-  static UniqueMapping Map(size_t byteLength, int prot, int flags, int fd) {
-    void* const address = ::mmap(nullptr, byteLength, prot, flags, fd, 0);
+  static UniqueMapping Map(size_t byte_length, int prot, int flags, int fd) {
+    void* const address = ::mmap(nullptr, byte_length, prot, flags, fd, 0);
     if (address == MAP_FAILED) return {};
-    return UniqueMapping(address, byteLength);
+    return UniqueMapping(address, byte_length);
   }
 
   uint8_t* data() const { return static_cast<uint8_t*>(address_); }
-  size_t byteLength() const { return byteLength_; }
+  size_t byte_length() const { return byte_length_; }
   bool valid() const { return address_ != nullptr; }
 
  private:
   void Reset() {
-    if (address_ != nullptr) ::munmap(address_, byteLength_);
+    if (address_ != nullptr) ::munmap(address_, byte_length_);
     address_ = nullptr;
   }
 
   void* address_ = nullptr;
-  size_t byteLength_ = 0;
+  size_t byte_length_ = 0;
 };
 
 }  // namespace thaw
