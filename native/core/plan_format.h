@@ -24,28 +24,28 @@ inline constexpr uint32_t kBlockSampleInterval = 64;
 
 struct PlanHeader {
   uint64_t magic;
-  uint64_t byteLength;   // of the whole memfd
-  uint32_t regionCount;  // lazy regions: the ranges registered with the uffd
-  uint32_t extentCount;
-  uint32_t blockCount;   // LZ4 blocks of all extents
-  uint32_t sourceCount;  // pages images that extents name
+  uint64_t byte_length;   // of the whole memfd
+  uint32_t region_count;  // lazy regions: the ranges registered with the uffd
+  uint32_t extent_count;
+  uint32_t block_count;   // LZ4 blocks of all extents
+  uint32_t source_count;  // pages images that extents name
   // Byte offsets of the columns.
-  uint64_t regionStart;  // u64[regionCount], sorted, page-aligned
-  uint64_t regionEnd;    // u64[regionCount], exclusive
+  uint64_t region_start;  // u64[region_count], sorted, page-aligned
+  uint64_t region_end;    // u64[region_count], exclusive
   // Extents: sorted by vaddr, disjoint, each inside one lazy region.
-  uint64_t vaddr;       // u64[extentCount]
-  uint64_t fileOffset;  // u64[extentCount]: of the first page (raw) or of the first block (LZ4)
-  uint64_t pageCount;   // u32[extentCount]
-  uint64_t pageIndex;   // u32[extentCount]: data pages before this extent
-  uint64_t kind;        // u8[extentCount]
-  uint64_t source;      // u32[extentCount]: index into the sources; 0 where kind is not data
-  uint64_t blockPages;  // u32[extentCount]: pages a block; 0 = raw
-  uint64_t firstBlock;  // u32[extentCount]: the block that holds the first page
-  uint64_t skipPages;   // u32[extentCount]: pages of that block before the first page
-  uint64_t entryPages;  // u32[extentCount]: pages from that block's start to the end of its entry
+  uint64_t vaddr;        // u64[extent_count]
+  uint64_t file_offset;  // u64[extent_count]: of the first page (raw) or of the first block (LZ4)
+  uint64_t page_count;   // u32[extent_count]
+  uint64_t page_index;   // u32[extent_count]: data pages before this extent
+  uint64_t kind;         // u8[extent_count]
+  uint64_t source;       // u32[extent_count]: index into the sources; 0 where kind is not data
+  uint64_t block_pages;  // u32[extent_count]: pages a block; 0 = raw
+  uint64_t first_block;  // u32[extent_count]: the block that holds the first page
+  uint64_t skip_pages;   // u32[extent_count]: pages of that block before the first page
+  uint64_t entry_pages;  // u32[extent_count]: pages from that block's start to the end of its entry
   // Blocks: stored size; 0 = all zero, block's full size = stored raw, else one LZ4 block.
-  uint64_t blockSize;    // u32[blockCount]
-  uint64_t blockSample;  // u64[blockCount / 64 + 1]: sum of blockSize before block 64 * i
+  uint64_t block_size;    // u32[block_count]
+  uint64_t block_sample;  // u64[block_count / 64 + 1]: sum of block_size before block 64 * i
 };
 static_assert(sizeof(PlanHeader) == 32 + 14 * 8, "no padding");
 

@@ -17,22 +17,22 @@ inline constexpr uint64_t kCodeBytesMax = 64 * 1024;
 
 // Layout: code | Block | plan. `code` is the host's own image, read-only and executable.
 struct Block {
-  alignas(16) uint8_t mainStack[kMainStackBytes];
-  alignas(16) uint8_t threadStacks[kThreadsMax][kThreadStackBytes];
+  alignas(16) uint8_t main_stack[kMainStackBytes];
+  alignas(16) uint8_t thread_stacks[kThreadsMax][kThreadStackBytes];
   Crc32Tables crc;
   HostPlanHeader header;
-  uint64_t start;         // of the whole block, code included
-  const uint8_t* plan;    // the mapped plan, header included
-  uint32_t refusedHints;  // madvise calls that this kernel refused
+  uint64_t start;          // of the whole block, code included
+  const uint8_t* plan;     // the mapped plan, header included
+  uint32_t refused_hints;  // madvise calls that this kernel refused
 
   const HostRegion* regions() const {
     return reinterpret_cast<const HostRegion*>(plan + sizeof(HostPlanHeader));
   }
   const HostRange* guards() const {
-    return reinterpret_cast<const HostRange*>(regions() + header.regionCount);
+    return reinterpret_cast<const HostRange*>(regions() + header.region_count);
   }
-  const HostEagerRun* eagerRuns() const {
-    return reinterpret_cast<const HostEagerRun*>(guards() + header.guardCount);
+  const HostEagerRun* eager_runs() const {
+    return reinterpret_cast<const HostEagerRun*>(guards() + header.guard_count);
   }
 };
 
@@ -51,7 +51,7 @@ int PlaceRegions(Block* block, Answer* failed);
 int RegisterRegions(const Block* block, int* uffd, Answer* failed);
 
 // Serves one touch request. 0 or a positive errno.
-int Touch(Block* block, int listFd, uint64_t count, uint32_t threads);
+int Touch(Block* block, int list_fd, uint64_t count, uint32_t threads);
 
 // Makes SIGSEGV and SIGBUS of a touch come back as a failed touch.
 void InstallFaultHandler();

@@ -25,25 +25,25 @@ inline constexpr uint32_t kRegionEager = 2;  // has eager runs: writable until t
 
 struct HostPlanHeader {
   uint64_t magic;
-  uint64_t byteLength;
-  uint64_t blockBytes;  // size of the gap that the host needs for itself
-  uint32_t parentPid;   // exit when this is not the parent any more
+  uint64_t byte_length;
+  uint64_t block_bytes;  // size of the gap that the host needs for itself
+  uint32_t parent_pid;   // exit when this is not the parent any more
   uint32_t flags;
-  uint32_t gapCount;
-  uint32_t regionCount;
-  uint32_t guardCount;
-  uint32_t eagerCount;
-  uint64_t gaps[kGapsMax];  // addresses of candidate gaps, each blockBytes long
+  uint32_t gap_count;
+  uint32_t region_count;
+  uint32_t guard_count;
+  uint32_t eager_count;
+  uint64_t gaps[kGapsMax];  // addresses of candidate gaps, each block_bytes long
 };
 
 struct HostRegion {
   uint64_t start;
   uint64_t end;
-  uint64_t objectOffset;
-  uint64_t advice;    // bit n: madvise(n)
-  uint32_t prot;      // final protection
-  uint32_t mapFlags;  // MAP_PRIVATE or MAP_SHARED, MAP_GROWSDOWN, MAP_ANONYMOUS
-  int32_t objectFd;   // -1: none
+  uint64_t object_offset;
+  uint64_t advice;     // bit n: madvise(n)
+  uint32_t prot;       // final protection
+  uint32_t map_flags;  // MAP_PRIVATE or MAP_SHARED, MAP_GROWSDOWN, MAP_ANONYMOUS
+  int32_t object_fd;   // -1: none
   uint32_t flags;
 };
 
@@ -54,7 +54,7 @@ struct HostRange {
 
 struct HostEagerRun {
   uint64_t vaddr;
-  uint64_t byteLength;
+  uint64_t byte_length;
   uint64_t offset;  // in the eager memfd
 };
 
@@ -73,7 +73,7 @@ struct Request {
 };
 
 struct TouchResult {
-  uint32_t latencyNs;  // of the first touch, capped; kTouchFailed: the page could not be read
+  uint32_t latency_ns;  // of the first touch, capped; kTouchFailed: the page could not be read
   uint32_t crc32;
 };
 inline constexpr uint32_t kTouchFailed = 0xffffffff;
@@ -97,10 +97,10 @@ enum class Stage : uint32_t {
 // regions.
 struct Answer {
   uint32_t stage;
-  int32_t error;          // positive errno, 0 for success
-  uint64_t vaddr;         // where it failed
-  uint64_t blockStart;    // the host's own memory
-  uint32_t refusedHints;  // madvise calls that this kernel refused
+  int32_t error;           // positive errno, 0 for success
+  uint64_t vaddr;          // where it failed
+  uint64_t block_start;    // the host's own memory
+  uint32_t refused_hints;  // madvise calls that this kernel refused
   uint32_t reserved;
 };
 

@@ -53,11 +53,11 @@ struct IoVector {
 
 struct MessageHeader {
   void* name;
-  uint32_t nameLength;
+  uint32_t name_length;
   IoVector* vectors;
-  uint64_t vectorCount;
+  uint64_t vector_count;
   void* control;
-  uint64_t controlLength;
+  uint64_t control_length;
   uint32_t flags;
 };
 
@@ -77,7 +77,7 @@ void Send(Answer answer, int fd) {
   MessageHeader message{nullptr, 0, &vector, 1, nullptr, 0, 0};
   if (fd >= 0) {
     message.control = &rights;
-    message.controlLength = sizeof(rights);
+    message.control_length = sizeof(rights);
   }
   while (Syscall(number::kSendmsg, kControlFd, &message, kMessageNoSignal) == -kErrIntr) {
   }
@@ -102,8 +102,8 @@ bool Receive(Request* request, int* fd) {
   do {
     answer = Syscall(number::kRecvmsg, kControlFd, &message, kMessageCloexec);
   } while (answer == -kErrIntr);
-  *fd =
-      (message.controlLength >= 16 + sizeof(int32_t) && rights.type == kScmRights) ? rights.fd : -1;
+  *fd = (message.control_length >= 16 + sizeof(int32_t) && rights.type == kScmRights) ? rights.fd
+                                                                                      : -1;
   return answer == sizeof(*request);
 }
 
@@ -129,8 +129,8 @@ void UnmapAllBut(uint64_t start, uint64_t end) {
 
 // From here on the host runs in its block.
 void RunInBlock(Block* block) {
-  UnmapAllBut(block->start, block->start + block->header.blockBytes);
-  const long plan = Mmap(block->start + kBlockFixedBytes, block->header.byteLength, kProtRead,
+  UnmapAllBut(block->start, block->start + block->header.block_bytes);
+  const long plan = Mmap(block->start + kBlockFixedBytes, block->header.byte_length, kProtRead,
                          kMapPrivate | kMapFixed, kPlanFd, 0);
   if (IsError(plan)) GiveUp(Stage::kPlan, 0, plan);
   block->plan = reinterpret_cast<const uint8_t*>(plan);
@@ -142,17 +142,17 @@ void RunInBlock(Block* block) {
   if (RegisterRegions(block, &uffd, &answer) != 0) Give(answer);
   // The host keeps its copy of the uffd: were the pager's the last one, a missing page would read
   // as zeros after the pager's death.
-  Send({static_cast<uint32_t>(Stage::kReady), 0, 0, block->start, block->refusedHints, 0}, uffd);
+  Send({static_cast<uint32_t>(Stage::kReady), 0, 0, block->start, block->refused_hints, 0}, uffd);
   Serve(block);
 }
 
 uint64_t ReserveBlock(const HostPlanHeader& header) {
-  for (uint32_t i = 0; i < header.gapCount; ++i) {
+  for (uint32_t i = 0; i < header.gap_count; ++i) {
     const long answer =
-        Mmap(header.gaps[i], header.blockBytes, kProtRead | kProtWrite,
+        Mmap(header.gaps[i], header.block_bytes, kProtRead | kProtWrite,
              kMapPrivate | kMapAnonymous | kMapNoreserve | kMapFixedNoreplace, -1, 0);
     if (!IsError(answer) && static_cast<uint64_t>(answer) == header.gaps[i]) return header.gaps[i];
-    if (!IsError(answer)) Syscall(number::kMunmap, answer, header.blockBytes);
+    if (!IsError(answer)) Syscall(number::kMunmap, answer, header.block_bytes);
   }
   GiveUp(Stage::kGap, 0, kErrExist);
 }
@@ -164,16 +164,16 @@ extern "C" [[noreturn]] __attribute__((visibility("hidden"))) void thaw_host_sta
   if (const int error = PreadAll(kPlanFd, &header, sizeof(header), 0)) {
     GiveUp(Stage::kPlan, 0, error);
   }
-  const uint64_t codeBytes = RoundUp(static_cast<uint64_t>(_end - __ehdr_start));
-  if (header.magic != kHostPlanMagic || header.gapCount > kGapsMax || codeBytes > kCodeBytesMax ||
-      header.blockBytes < kBlockFixedBytes + RoundUp(header.byteLength)) {
+  const uint64_t code_bytes = RoundUp(static_cast<uint64_t>(_end - __ehdr_start));
+  if (header.magic != kHostPlanMagic || header.gap_count > kGapsMax || code_bytes > kCodeBytesMax ||
+      header.block_bytes < kBlockFixedBytes + RoundUp(header.byte_length)) {
     GiveUp(Stage::kPlan, 0, kErrInval);
   }
   Syscall(number::kPrctl, 1 /* PR_SET_PDEATHSIG */, 9 /* SIGKILL */, 0, 0, 0);
-  if (Syscall(number::kGetppid) != static_cast<long>(header.parentPid)) Exit(1);
+  if (Syscall(number::kGetppid) != static_cast<long>(header.parent_pid)) Exit(1);
   const uint64_t start = ReserveBlock(header);
-  memcpy(reinterpret_cast<void*>(start), __ehdr_start, codeBytes);
-  const long answer = Syscall(number::kMprotect, start, codeBytes, kProtRead | kProtExec);
+  memcpy(reinterpret_cast<void*>(start), __ehdr_start, code_bytes);
+  const long answer = Syscall(number::kMprotect, start, code_bytes, kProtRead | kProtExec);
   if (answer != 0) GiveUp(Stage::kGap, start, answer);
   Block* block = reinterpret_cast<Block*>(start + kCodeBytesMax);
   block->header = header;
@@ -181,7 +181,7 @@ extern "C" [[noreturn]] __attribute__((visibility("hidden"))) void thaw_host_sta
   // The same functions, in the copy.
   const uint64_t shift = start - reinterpret_cast<uint64_t>(__ehdr_start);
   auto* run = reinterpret_cast<void (*)(Block*)>(reinterpret_cast<uint64_t>(&RunInBlock) + shift);
-  thaw_switch_stack(block->mainStack + kMainStackBytes, run, block);
+  thaw_switch_stack(block->main_stack + kMainStackBytes, run, block);
 }
 
 }  // namespace thaw::host

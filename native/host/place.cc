@@ -17,9 +17,9 @@ int Fail(Answer* failed, Stage stage, uint64_t vaddr, long answer) {
 
 int MapRegion(const HostRegion& region, Answer* failed) {
   const long prot = (region.flags & kRegionEager) ? kProtRead | kProtWrite : region.prot;
-  const long flags = region.mapFlags | kMapNoreserve | kMapFixedNoreplace;
-  const long answer = Mmap(region.start, region.end - region.start, prot, flags, region.objectFd,
-                           region.objectOffset);
+  const long flags = region.map_flags | kMapNoreserve | kMapFixedNoreplace;
+  const long answer = Mmap(region.start, region.end - region.start, prot, flags, region.object_fd,
+                           region.object_offset);
   if (IsError(answer)) return Fail(failed, Stage::kMap, region.start, answer);
   // A kernel older than MAP_FIXED_NOREPLACE takes the address as a hint.
   if (static_cast<uint64_t>(answer) != region.start) {
@@ -40,25 +40,25 @@ void Advise(const HostRegion& region, uint32_t* refused) {
 
 int PlaceRegions(Block* block, Answer* failed) {
   const HostPlanHeader& header = block->header;
-  for (uint32_t i = 0; i < header.regionCount; ++i) {
+  for (uint32_t i = 0; i < header.region_count; ++i) {
     if (const int error = MapRegion(block->regions()[i], failed)) return error;
   }
-  for (uint32_t i = 0; i < header.eagerCount; ++i) {
-    const HostEagerRun& run = block->eagerRuns()[i];
+  for (uint32_t i = 0; i < header.eager_count; ++i) {
+    const HostEagerRun& run = block->eager_runs()[i];
     const int error =
-        PreadAll(kEagerFd, reinterpret_cast<void*>(run.vaddr), run.byteLength, run.offset);
+        PreadAll(kEagerFd, reinterpret_cast<void*>(run.vaddr), run.byte_length, run.offset);
     if (error != 0) return Fail(failed, Stage::kEager, run.vaddr, error);
   }
-  for (uint32_t i = 0; i < header.regionCount; ++i) {
+  for (uint32_t i = 0; i < header.region_count; ++i) {
     const HostRegion& region = block->regions()[i];
     if (region.flags & kRegionEager) {
       const long answer =
           Syscall(number::kMprotect, region.start, region.end - region.start, region.prot);
       if (answer != 0) return Fail(failed, Stage::kProtect, region.start, answer);
     }
-    Advise(region, &block->refusedHints);
+    Advise(region, &block->refused_hints);
   }
-  for (uint32_t i = 0; i < header.guardCount; ++i) {
+  for (uint32_t i = 0; i < header.guard_count; ++i) {
     const HostRange& guard = block->guards()[i];
     const long answer =
         Syscall(number::kMadvise, guard.start, guard.end - guard.start, kMadvGuardInstall);
@@ -69,12 +69,12 @@ int PlaceRegions(Block* block, Answer* failed) {
 
 int RegisterRegions(const Block* block, int* uffd, Answer* failed) {
   *uffd = -1;
-  for (uint32_t i = 0; i < block->header.regionCount; ++i) {
+  for (uint32_t i = 0; i < block->header.region_count; ++i) {
     const HostRegion& region = block->regions()[i];
     if (!(region.flags & kRegionLazy)) continue;
     if (*uffd < 0) {
-      const bool userModeOnly = block->header.flags & kFlagUserModeOnly;
-      const uint32_t flags = kOpenCloexecNonblock | (userModeOnly ? abi::kUserModeOnly : 0);
+      const bool user_mode_only = block->header.flags & kFlagUserModeOnly;
+      const uint32_t flags = kOpenCloexecNonblock | (user_mode_only ? abi::kUserModeOnly : 0);
       uffd::Value opened = uffd::OpenBySyscall(flags);
       if (!opened.ok()) opened = uffd::OpenByDevice(flags);
       if (!opened.ok()) return Fail(failed, Stage::kUffd, 0, opened.error);

@@ -14,7 +14,7 @@ constexpr long kFutexWait = 0;
 // One thread's share of a request. Lives on the main stack until every thread has ended.
 struct Share {
   const Block* block;
-  int listFd;
+  int list_fd;
   uint64_t count;  // words in the whole list
   uint64_t first;
   uint64_t last;
@@ -29,7 +29,7 @@ bool thaw_touch(const void* byte);
 extern const char thaw_touch_load[];
 extern const char thaw_touch_failed[];
 void thaw_signal_return();
-long thaw_clone_thread(long flags, void* stack, int* childTid, void (*run)(void*), void* argument);
+long thaw_clone_thread(long flags, void* stack, int* child_tid, void (*run)(void*), void* argument);
 }
 
 __asm__(
@@ -94,12 +94,12 @@ void OnFault(int signal, void*, SignalContext* context) {
   context->rip = reinterpret_cast<uint64_t>(thaw_touch_failed);
 }
 
-TouchResult TouchPage(const Block* block, uint64_t word, int memFd, uint8_t* copy) {
+TouchResult TouchPage(const Block* block, uint64_t word, int mem_fd, uint8_t* copy) {
   const uint64_t vaddr = word & ~(kPageSize - 1);
   const uint8_t* page = reinterpret_cast<const uint8_t*>(vaddr);
   const uint64_t before = NowNs();
   if (word & kTouchThroughMem) {
-    if (PreadAll(memFd, copy, kPageSize, vaddr) != 0) return {kTouchFailed, 0};
+    if (PreadAll(mem_fd, copy, kPageSize, vaddr) != 0) return {kTouchFailed, 0};
     page = copy;
   } else if (!thaw_touch(page)) {
     return {kTouchFailed, 0};
@@ -110,20 +110,20 @@ TouchResult TouchPage(const Block* block, uint64_t word, int memFd, uint8_t* cop
   return result;
 }
 
-int TouchShare(const Share& share, int memFd) {
+int TouchShare(const Share& share, int mem_fd) {
   uint64_t words[kBatch];
   TouchResult results[kBatch];
   alignas(16) uint8_t copy[kPageSize];
   for (uint64_t at = share.first; at < share.last; at += kBatch) {
     const uint64_t batch = share.last - at < kBatch ? share.last - at : kBatch;
-    if (const int error = PreadAll(share.listFd, words, batch * sizeof(uint64_t), at * 8)) {
+    if (const int error = PreadAll(share.list_fd, words, batch * sizeof(uint64_t), at * 8)) {
       return error;
     }
     for (uint64_t i = 0; i < batch; ++i) {
-      results[i] = TouchPage(share.block, words[i], memFd, copy);
+      results[i] = TouchPage(share.block, words[i], mem_fd, copy);
     }
     const uint64_t offset = share.count * sizeof(uint64_t) + at * sizeof(TouchResult);
-    if (const int error = PwriteAll(share.listFd, results, batch * sizeof(TouchResult), offset)) {
+    if (const int error = PwriteAll(share.list_fd, results, batch * sizeof(TouchResult), offset)) {
       return error;
     }
   }
@@ -132,13 +132,13 @@ int TouchShare(const Share& share, int memFd) {
 
 void RunShare(void* argument) {
   Share* share = static_cast<Share*>(argument);
-  const long memFd = Syscall(number::kOpenat, kAtCwd, "/proc/self/mem", kOpenRdonlyCloexec, 0);
-  if (IsError(memFd)) {
-    share->error = static_cast<int>(-memFd);
+  const long mem_fd = Syscall(number::kOpenat, kAtCwd, "/proc/self/mem", kOpenRdonlyCloexec, 0);
+  if (IsError(mem_fd)) {
+    share->error = static_cast<int>(-mem_fd);
     return;
   }
-  share->error = TouchShare(*share, static_cast<int>(memFd));
-  Syscall(number::kClose, memFd);
+  share->error = TouchShare(*share, static_cast<int>(mem_fd));
+  Syscall(number::kClose, mem_fd);
 }
 
 // Without a limit on purpose: a touch waits as long as its page does. The coordinator ends the host
@@ -160,11 +160,11 @@ void InstallFaultHandler() {
   Syscall(number::kRtSigaction, kSigBus, &action, 0, 8);
 }
 
-int Touch(Block* block, int listFd, uint64_t count, uint32_t threads) {
+int Touch(Block* block, int list_fd, uint64_t count, uint32_t threads) {
   if (threads == 0 || threads > kThreadsMax) return kErrInval;
   Share shares[kThreadsMax];
   for (uint32_t i = 0; i < threads; ++i) {
-    shares[i] = {block, listFd, count, count * i / threads, count * (i + 1) / threads, 0, 0};
+    shares[i] = {block, list_fd, count, count * i / threads, count * (i + 1) / threads, 0, 0};
   }
   uint32_t started = 1;  // this thread serves the first share itself
   int error = 0;
@@ -172,7 +172,7 @@ int Touch(Block* block, int listFd, uint64_t count, uint32_t threads) {
     Share* share = &shares[started];
     share->running = 1;
     const long answer =
-        thaw_clone_thread(kCloneThreadFlags, block->threadStacks[started] + kThreadStackBytes,
+        thaw_clone_thread(kCloneThreadFlags, block->thread_stacks[started] + kThreadStackBytes,
                           &share->running, RunShare, share);
     if (IsError(answer)) {
       error = static_cast<int>(-answer);

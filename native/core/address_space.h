@@ -1,0 +1,121 @@
+// One address space that is being restored: its uffd, its plan, what it has got and what is
+// missing.
+//
+// Threads: the fault thread reads events, serves faults and retires (the exclusive side of the
+// gate); fill threads install runs (the shared side). Lifetime: shared by both; Retire() ends the
+// service, the object goes when the last holder lets go.
+#ifndef THAW_NATIVE_CORE_ADDRESS_SPACE_H_
+#define THAW_NATIVE_CORE_ADDRESS_SPACE_H_
+
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <vector>
+
+#include "address_map.h"
+#include "arena.h"
+#include "fault_window.h"
+#include "fd.h"
+#include "figures.h"
+#include "gate.h"
+#include "page_reader.h"
+#include "page_state.h"
+#include "plan.h"
+#include "uffd_abi.h"
+
+namespace thaw {
+
+// What became of an attempt to install pages.
+enum class Outcome {
+  kDone,
+  kDeferred,  // an event is unread, or another thread has the page: try again
+  kGone,      // the address space does not exist any more
+};
+
+// Pages that could not be produced.
+struct PageError {
+  uint64_t vaddr;
+  uint32_t page_count;
+  uint32_t source;
+  int error;
+};
+
+class AddressSpace {
+ public:
+  // Null when the arena is full. `uffd` must be non-blocking.
+  static std::shared_ptr<AddressSpace> Create(uint64_t id, Fd uffd, Fd pidfd,
+                                              std::shared_ptr<const Plan> plan, Arena* arena);
+  // The child of a fork, at the moment of the fork event: same places, same pages missing.
+  std::shared_ptr<AddressSpace> Fork(uint64_t id, Fd uffd) const;
+  ~AddressSpace();
+
+  uint64_t id() const { return id_; }
+  int uffd() const { return uffd_.get(); }
+  int pidfd() const { return pidfd_.get(); }
+  uint32_t figures_slot() const { return figures_slot_; }
+  const Plan& plan() const { return *plan_; }
+  Figures& figures() { return *figures_; }
+  Gate& gate() { return gate_; }
+  bool complete() const { return figures_->missing_pages.load() == 0; }
+
+  // Fault thread: installs what the fault at page-aligned `vaddr` needs. `window`: more than the
+  // page itself where the program shows a pattern.
+  Outcome ServeFault(uint64_t vaddr, bool window, PageReader* reader);
+  // Fault thread, under the exclusive gate: follows a remap, remove or unmap.
+  void Apply(const abi::Message& message);
+  // Fault thread: unregisters everything, closes the uffd, frees all but the figures.
+  void Retire(TargetState state);
+
+  // Fill thread: installs what is missing in up to `page_count_max` pages from `page` of `extent`
+  // on; sets `page_done` to the first page behind. Takes the gate.
+  Outcome Fill(const Extent& extent, uint32_t page, uint32_t page_count_max, PageReader* reader,
+               uint32_t* page_done);
+
+  // Image ranges that stand in a run-time range now. Takes the gate.
+  std::vector<AddressRange> ImageRangesOf(uint64_t start, uint64_t end);
+
+  // A hint after Retire(): the memory it looks at may be another's by then.
+  bool IsMissing(uint32_t page) const { return states_.Get(page) == PageState::kMissing; }
+  bool retired() const { return retired_.load(std::memory_order_acquire); }
+
+  // Failures since the last call.
+  std::vector<PageError> TakeErrors();
+
+ private:
+  AddressSpace(uint64_t id, Fd uffd, Fd pidfd, std::shared_ptr<const Plan> plan, Arena* arena);
+
+  bool TakeMemory();
+  void ReleaseStates();
+  Outcome ServeData(const Extent& extent, uint64_t vaddr, const Translation& image, bool window,
+                    PageReader* reader);
+  Outcome ServeZero(uint64_t vaddr);
+  Outcome InstallRun(const Extent& extent, const PageRun& run, Figures::Counter* counter);
+  Outcome InstallClaimed(const Extent& extent, const PageRun& run, uint32_t page,
+                         uint32_t page_count, uint64_t vaddr, Figures::Counter* counter);
+  void Settle(uint32_t page_index, uint32_t page_count, PageState state, Figures::Counter* counter);
+  void Unclaim(uint32_t page_index, uint32_t page_count);
+  void PoisonClaimed(const Extent& extent, uint32_t page, uint32_t page_count, uint64_t vaddr,
+                     int error);
+  void MarkRemoved(const AddressRange& image);
+
+  const uint64_t id_;
+  Fd uffd_;
+  Fd pidfd_;
+  std::shared_ptr<const Plan> plan_;
+  Arena* const arena_;
+  Figures* figures_ = nullptr;
+  uint32_t figures_slot_ = 0;
+  uint8_t* state_bytes_ = nullptr;
+  PageStates states_;
+  AddressMap map_;  // read by both sides, edited under the exclusive gate
+  Gate gate_;
+  FaultWindow window_;
+  std::atomic<bool> retired_{false};
+  std::mutex errors_mutex_;
+  std::vector<PageError> errors_;
+};
+
+}  // namespace thaw
+
+#endif  // THAW_NATIVE_CORE_ADDRESS_SPACE_H_

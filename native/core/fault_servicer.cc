@@ -1,0 +1,252 @@
+#include "fault_servicer.h"
+
+#include <fcntl.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <csignal>
+
+#include "clock.h"
+#include "thread_name.h"
+#include "uffd.h"
+
+namespace thaw {
+namespace {
+
+constexpr size_t kMessagesMax = 16;
+constexpr int kEventsMax = 64;
+// Rounds of reading one target before the others get their turn.
+constexpr int kRoundsMax = 8;
+// A deferred fault is tried again after this time even when no event comes.
+constexpr int kDeferredRetryMs = 1;
+
+constexpr uint64_t kWakeKey = ~uint64_t{0};
+constexpr uint64_t kPidfdBit = uint64_t{1} << 63;
+// Ids of forked children; the control plane's own stay below.
+constexpr uint64_t kForkIdBase = uint64_t{1} << 32;
+
+int Watch(int epoll, int fd, uint64_t key) {
+  epoll_event event{};
+  event.events = EPOLLIN;
+  event.data.u64 = key;
+  return ::epoll_ctl(epoll, EPOLL_CTL_ADD, fd, &event) == 0 ? 0 : errno;
+}
+
+}  // namespace
+
+int FaultServicer::Start() {
+  epoll_ = Fd(::epoll_create1(EPOLL_CLOEXEC));
+  wake_ = Fd(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+  if (!epoll_.valid() || !wake_.valid()) return errno;
+  if (const int error = Watch(epoll_.get(), wake_.get(), kWakeKey)) return error;
+  thread_ = std::thread([this] { Run(); });
+  return 0;
+}
+
+void FaultServicer::Stop() {
+  if (!thread_.joinable()) return;
+  stopping_ = true;
+  ::eventfd_write(wake_.get(), 1);
+  thread_.join();
+}
+
+int FaultServicer::Add(std::shared_ptr<AddressSpace> space, bool window) {
+  const uint64_t id = space->id();
+  const int uffd = space->uffd(), pidfd = space->pidfd();
+  {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    auto served = std::make_shared<Served>();
+    served->space = std::move(space);
+    served->window = window;
+    if (!served_.emplace(id, std::move(served)).second) return EEXIST;
+  }
+  int error = Watch(epoll_.get(), uffd, id);
+  if (error == 0 && pidfd >= 0) error = Watch(epoll_.get(), pidfd, id | kPidfdBit);
+  if (error != 0) {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    served_.erase(id);
+    return error;
+  }
+  Notify(id, false);  // a plan without data pages is complete at once
+  return 0;
+}
+
+void FaultServicer::Drop(uint64_t id) {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  served_.erase(id);
+}
+
+void FaultServicer::Notify(uint64_t id, bool gone) {
+  {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    notices_.push_back({id, gone});
+  }
+  ::eventfd_write(wake_.get(), 1);
+}
+
+std::shared_ptr<FaultServicer::Served> FaultServicer::FindServed(uint64_t id) {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  const auto found = served_.find(id);
+  return found == served_.end() ? nullptr : found->second;
+}
+
+std::shared_ptr<AddressSpace> FaultServicer::Find(uint64_t id) {
+  const std::shared_ptr<Served> served = FindServed(id);
+  return served == nullptr ? nullptr : served->space;
+}
+
+void FaultServicer::Run() {
+  NameThread("thaw-faults");
+  epoll_event events[kEventsMax];
+  while (!stopping_) {
+    // Without deferred faults the wait has no limit: uffds, pidfds and the wake-up end it.
+    const int timeout_ms = with_deferred_.empty() ? -1 : kDeferredRetryMs;
+    const int count = ::epoll_wait(epoll_.get(), events, kEventsMax, timeout_ms);
+    for (int i = 0; i < count; ++i) {
+      const uint64_t key = events[i].data.u64;
+      if (key == kWakeKey) {
+        HandleNotices();
+        continue;
+      }
+      const std::shared_ptr<Served> served = FindServed(key & ~kPidfdBit);
+      if (served == nullptr || served->space->retired()) continue;
+      if (key & kPidfdBit) {
+        Finish(served.get(), TargetState::kGone);
+      } else {
+        ReadAndServe(served);
+      }
+    }
+    RetryDeferred();
+  }
+}
+
+void FaultServicer::HandleNotices() {
+  eventfd_t ignored;
+  ::eventfd_read(wake_.get(), &ignored);
+  std::vector<Notice> notices;
+  {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    notices.swap(notices_);
+  }
+  for (const Notice& notice : notices) {
+    const std::shared_ptr<Served> served = FindServed(notice.id);
+    if (served == nullptr || served->space->retired()) continue;
+    if (notice.gone) {
+      Finish(served.get(), TargetState::kGone);
+    } else {
+      Report(served.get());
+    }
+  }
+}
+
+void FaultServicer::ReadAndServe(const std::shared_ptr<Served>& served) {
+  AddressSpace* const space = served->space.get();
+  const size_t deferred_before = served->deferred.size();
+  abi::Message messages[kMessagesMax];
+  for (int round = 0; round < kRoundsMax && !space->retired(); ++round) {
+    space->gate().LockExclusive();
+    const uffd::Value read = uffd::Read(space->uffd(), messages, kMessagesMax);
+    const size_t count = read.ok() ? static_cast<size_t>(read.value) : 0;
+    const uint64_t read_ns = MonotonicNs();
+    for (size_t i = 0; i < count; ++i) {
+      if (messages[i].event == abi::kEventFork) {
+        AcceptFork(*served, static_cast<int>(messages[i].fork.ufd));
+      } else if (messages[i].event != abi::kEventPagefault) {
+        space->Apply(messages[i]);
+      }
+    }
+    space->gate().UnlockExclusive();
+    queued_faults_.store(static_cast<uint32_t>(count), std::memory_order_relaxed);
+    if (count == 0) break;
+    ServeFaults(served.get(), messages, count, read_ns);
+  }
+  if (deferred_before == 0 && !served->deferred.empty()) with_deferred_.push_back(served);
+}
+
+void FaultServicer::ServeFaults(Served* served, const abi::Message* messages, size_t count,
+                                uint64_t read_ns) {
+  Figures& figures = served->space->figures();
+  for (size_t i = 0; i < count && !served->space->retired(); ++i) {
+    if (messages[i].event != abi::kEventPagefault) continue;
+    const uint64_t vaddr = messages[i].pagefault.address & ~(kPageSize - 1);
+    thaw::Add(figures.faults, 1);
+    if (ServeOne(served, vaddr)) {
+      figures.demand_latency.Record(MonotonicNs() - read_ns);
+    } else if (!served->space->retired()) {
+      thaw::Add(figures.deferrals, 1);
+      served->deferred.push_back(vaddr);
+    }
+  }
+  if (!served->space->retired()) Report(served);
+}
+
+// False when the fault has to be tried again.
+bool FaultServicer::ServeOne(Served* served, uint64_t vaddr) {
+  switch (served->space->ServeFault(vaddr, served->window, &reader_)) {
+    case Outcome::kDone:
+      return true;
+    case Outcome::kDeferred:
+      return false;
+    case Outcome::kGone:
+      Finish(served, TargetState::kGone);
+      return true;
+  }
+  return true;
+}
+
+void FaultServicer::RetryDeferred() {
+  if (with_deferred_.empty()) return;
+  std::vector<std::shared_ptr<Served>> targets;
+  targets.swap(with_deferred_);
+  for (const std::shared_ptr<Served>& served : targets) {
+    // The event in the way first.
+    if (!served->space->retired()) ReadAndServe(served);
+    std::vector<uint64_t> faults;
+    faults.swap(served->deferred);
+    for (const uint64_t vaddr : faults) {
+      if (served->space->retired()) break;
+      if (!ServeOne(served.get(), vaddr)) served->deferred.push_back(vaddr);
+    }
+    if (served->space->retired()) continue;
+    if (!served->deferred.empty()) with_deferred_.push_back(served);
+    Report(served.get());
+  }
+}
+
+void FaultServicer::AcceptFork(const Served& parent, int child_fd) {
+  Fd fd(child_fd);
+  ::fcntl(fd.get(), F_SETFL, ::fcntl(fd.get(), F_GETFL) | O_NONBLOCK);
+  const uint64_t id = kForkIdBase + next_fork_id_++;
+  std::shared_ptr<AddressSpace> child = parent.space->Fork(id, std::move(fd));
+  if (child == nullptr) return;
+  const uint32_t slot = child->figures_slot();
+  if (Add(std::move(child), parent.window) != 0) return;
+  sink_({PagerEventKind::kForked, 0, parent.space->id(), id, slot, 0});
+}
+
+// Passes failures on and lets go of a target that has everything.
+void FaultServicer::Report(Served* served) {
+  AddressSpace* const space = served->space.get();
+  if (space->figures().poisoned_pages.load(std::memory_order_relaxed) != 0) {
+    for (const PageError& error : space->TakeErrors()) {
+      sink_({PagerEventKind::kPageError, error.error, space->id(), error.vaddr, error.page_count,
+             error.source});
+    }
+  }
+  if (space->complete()) Finish(served, TargetState::kResident);
+}
+
+void FaultServicer::Finish(Served* served, TargetState state) {
+  AddressSpace* const space = served->space.get();
+  if (space->pidfd() >= 0) ::epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, space->pidfd(), nullptr);
+  ::epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, space->uffd(), nullptr);
+  space->Retire(state);
+  served->deferred.clear();
+  const auto kind =
+      state == TargetState::kResident ? PagerEventKind::kResident : PagerEventKind::kGone;
+  sink_({kind, 0, space->id(), 0, 0, 0});
+}
+
+}  // namespace thaw

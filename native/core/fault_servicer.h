@@ -1,0 +1,84 @@
+// Serves the page faults and events of many address spaces, on one thread of its own.
+//
+// Thread-safety: all public calls from any thread. Lifetime: Stop() (or the destructor) ends the
+// thread; address spaces that are still missing pages are then closed, so their targets must be
+// gone or served by another holder of the uffd.
+#ifndef THAW_NATIVE_CORE_FAULT_SERVICER_H_
+#define THAW_NATIVE_CORE_FAULT_SERVICER_H_
+
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <thread>
+#include <unordered_map>
+#include <vector>
+
+#include "address_space.h"
+#include "page_reader.h"
+#include "pager_event.h"
+
+namespace thaw {
+
+class FaultServicer {
+ public:
+  FaultServicer(PagerEventSink sink, Arena* arena) : sink_(std::move(sink)), arena_(arena) {}
+  ~FaultServicer() { Stop(); }
+
+  // 0 or a positive errno.
+  int Start();
+  void Stop();
+
+  // Serves `space` from now on. `window`: installs more than the faulted page where that pays.
+  // 0 or a positive errno.
+  int Add(std::shared_ptr<AddressSpace> space, bool window);
+  // Forgets a target; one that is still missing pages is let go of as it is.
+  void Drop(uint64_t id);
+  // Has the servicer look at a target that another thread completed or found gone.
+  void Notify(uint64_t id, bool gone);
+
+  std::shared_ptr<AddressSpace> Find(uint64_t id);
+
+  // Faults found waiting at the last read: background work makes room when they queue up.
+  uint32_t queued_faults() const { return queued_faults_.load(std::memory_order_relaxed); }
+
+ private:
+  struct Served {
+    std::shared_ptr<AddressSpace> space;
+    bool window;
+    std::vector<uint64_t> deferred;  // faults to try again; at most one a thread of the target
+  };
+  struct Notice {
+    uint64_t id;
+    bool gone;
+  };
+
+  void Run();
+  void HandleNotices();
+  void ReadAndServe(const std::shared_ptr<Served>& served);
+  void ServeFaults(Served* served, const abi::Message* messages, size_t count, uint64_t read_ns);
+  bool ServeOne(Served* served, uint64_t vaddr);
+  void RetryDeferred();
+  void AcceptFork(const Served& parent, int child_fd);
+  void Report(Served* served);
+  void Finish(Served* served, TargetState state);
+  std::shared_ptr<Served> FindServed(uint64_t id);
+
+  PagerEventSink sink_;
+  Arena* const arena_;
+  Fd epoll_;
+  Fd wake_;
+  std::thread thread_;
+  std::atomic<bool> stopping_{false};
+  std::atomic<uint32_t> queued_faults_{0};
+  std::mutex mutex_;  // guards served_ and notices_
+  std::unordered_map<uint64_t, std::shared_ptr<Served>> served_;
+  std::vector<Notice> notices_;
+  std::vector<std::shared_ptr<Served>> with_deferred_;  // fault thread only
+  PageReader reader_;                                   // fault thread only
+  uint64_t next_fork_id_ = 0;                           // fault thread only
+};
+
+}  // namespace thaw
+
+#endif  // THAW_NATIVE_CORE_FAULT_SERVICER_H_

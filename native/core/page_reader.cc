@@ -1,0 +1,92 @@
+#include "page_reader.h"
+
+#include <lz4.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+
+namespace thaw {
+namespace {
+
+// Pages of block `index` of an extent's entry; the last block of an entry may be shorter.
+uint32_t PagesOfBlock(const Extent& extent, uint32_t index) {
+  return std::min(extent.block_pages, extent.entry_pages - index * extent.block_pages);
+}
+
+}  // namespace
+
+PageRun PageReader::Read(const Plan& plan, const Extent& extent, uint32_t page,
+                         uint32_t page_count_max) {
+  if (extent.block_pages != 0) return ReadBlocks(plan, extent, page, page_count_max);
+  PageRun run;
+  run.first_page = page;
+  run.page_count = std::min(page_count_max, extent.page_count - page);
+  run.source = plan.source(extent.source).MappedAt(extent.file_offset + page * kPageSize);
+  return run;
+}
+
+PageRun PageReader::ReadBlocks(const Plan& plan, const Extent& extent, uint32_t page,
+                               uint32_t page_count_max) {
+  const uint32_t last_block = (extent.skip_pages + extent.page_count - 1) / extent.block_pages;
+  const uint32_t first = (extent.skip_pages + page) / extent.block_pages;
+  const bool zero = plan.block_size(extent.first_block + first) == 0;
+  uint32_t blocks = 0, pages = 0;
+  for (uint32_t i = first; i <= last_block; ++i) {
+    const uint32_t block_pages = PagesOfBlock(extent, i);
+    if (blocks > 0 && pages + block_pages > page_count_max) break;
+    if ((plan.block_size(extent.first_block + i) == 0) != zero) break;
+    ++blocks;
+    pages += block_pages;
+  }
+  // Clip the blocks' pages to the extent: a block may begin before it and end behind it.
+  const uint32_t block_start = first * extent.block_pages;
+  const uint32_t from = std::max(block_start, extent.skip_pages);
+  const uint32_t to = std::min(block_start + pages, extent.skip_pages + extent.page_count);
+  PageRun run;
+  run.first_page = from - extent.skip_pages;
+  run.page_count = to - from;
+  run.zero = zero;
+  if (!zero) {
+    run.error = Decode(plan, extent, first, blocks);
+    // One bad block must not take its neighbours along.
+    if (run.error != 0 && blocks > 1) return ReadBlocks(plan, extent, page, 1);
+    run.source = reinterpret_cast<uint64_t>(pages_.data()) + (from - block_start) * kPageSize;
+  }
+  return run;
+}
+
+int PageReader::Decode(const Plan& plan, const Extent& extent, uint32_t first_block,
+                       uint32_t block_count) {
+  const uint64_t before = plan.BlockPayloadBefore(extent.first_block + first_block);
+  uint64_t stored_bytes = 0, page_bytes = 0;
+  for (uint32_t i = first_block; i < first_block + block_count; ++i) {
+    stored_bytes += plan.block_size(extent.first_block + i);
+    page_bytes += PagesOfBlock(extent, i) * kPageSize;
+  }
+  if (stored_.size() < stored_bytes) stored_.resize(stored_bytes);
+  if (pages_.size() < page_bytes) pages_.resize(page_bytes);
+  const uint64_t offset =
+      extent.file_offset + (before - plan.BlockPayloadBefore(extent.first_block));
+  const int error = plan.source(extent.source).Read(stored_.data(), stored_bytes, offset);
+  if (error != 0) return error;
+  const uint8_t* from = stored_.data();
+  uint8_t* to = pages_.data();
+  for (uint32_t i = first_block; i < first_block + block_count; ++i) {
+    const uint32_t size = plan.block_size(extent.first_block + i);
+    const int expected = static_cast<int>(PagesOfBlock(extent, i) * kPageSize);
+    if (size == static_cast<uint32_t>(expected)) {
+      std::memcpy(to, from, size);
+    } else {
+      const int decoded =
+          LZ4_decompress_safe(reinterpret_cast<const char*>(from), reinterpret_cast<char*>(to),
+                              static_cast<int>(size), expected);
+      if (decoded != expected) return EBADMSG;
+    }
+    from += size;
+    to += expected;
+  }
+  return 0;
+}
+
+}  // namespace thaw

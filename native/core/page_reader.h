@@ -1,0 +1,42 @@
+// Produces the bytes of a run of data pages: raw pages by address, LZ4 blocks decoded into a
+// buffer.
+//
+// One reader a thread; the bytes of a run are valid until the reader's next call.
+#ifndef THAW_NATIVE_CORE_PAGE_READER_H_
+#define THAW_NATIVE_CORE_PAGE_READER_H_
+
+#include <cstdint>
+#include <vector>
+
+#include "plan.h"
+
+namespace thaw {
+
+// Pages of one extent that stand together and come from one place.
+struct PageRun {
+  uint32_t first_page = 0;  // in the extent
+  uint32_t page_count = 0;
+  bool zero = false;    // stored as all zero; `source` is not set
+  uint64_t source = 0;  // address of the bytes, for UFFDIO_COPY
+  int error = 0;        // positive errno: these pages cannot be produced (EBADMSG: corrupt block)
+};
+
+class PageReader {
+ public:
+  // The run that begins with the block that holds page `page` of `extent`, and that reaches over
+  // whole blocks while they fit into `page_count_max` pages; a single block may be longer than
+  // that. Raw extents begin at `page` itself.
+  PageRun Read(const Plan& plan, const Extent& extent, uint32_t page, uint32_t page_count_max);
+
+ private:
+  PageRun ReadBlocks(const Plan& plan, const Extent& extent, uint32_t page,
+                     uint32_t page_count_max);
+  int Decode(const Plan& plan, const Extent& extent, uint32_t first_block, uint32_t block_count);
+
+  std::vector<uint8_t> stored_;
+  std::vector<uint8_t> pages_;
+};
+
+}  // namespace thaw
+
+#endif  // THAW_NATIVE_CORE_PAGE_READER_H_

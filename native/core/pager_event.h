@@ -1,0 +1,32 @@
+// What the servicer has to say about its targets, in order of happening.
+#ifndef THAW_NATIVE_CORE_PAGER_EVENT_H_
+#define THAW_NATIVE_CORE_PAGER_EVENT_H_
+
+#include <cstdint>
+#include <functional>
+
+namespace thaw {
+
+enum class PagerEventKind : uint32_t {
+  kResident = 1,      // everything is in; let go of
+  kGone = 2,          // the target ended first
+  kForked = 3,        // a = id of the child's address space, b = its figures slot
+  kPageError = 4,     // error, a = vaddr, b = pages, c = index of the source in the plan
+  kPrefetchDone = 5,  // a = request id
+};
+
+struct PagerEvent {
+  PagerEventKind kind;
+  int32_t error;
+  uint64_t target;
+  uint64_t a;
+  uint64_t b;
+  uint64_t c;
+};
+
+// Called on the servicer's threads; must not block.
+using PagerEventSink = std::function<void(const PagerEvent&)>;
+
+}  // namespace thaw
+
+#endif  // THAW_NATIVE_CORE_PAGER_EVENT_H_

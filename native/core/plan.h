@@ -1,0 +1,109 @@
+// A restore plan as the pager sees it: validated columns in a sealed memfd.
+//
+// Immutable after Open, so any thread may read it. Shared by every address space restored from the
+// same task. Layout: plan_format.h.
+#ifndef THAW_NATIVE_CORE_PLAN_H_
+#define THAW_NATIVE_CORE_PLAN_H_
+
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "fd.h"
+#include "page_source.h"
+#include "plan_format.h"
+
+namespace thaw {
+
+inline constexpr uint64_t kPageSize = 4096;
+
+// One extent, gathered from the columns.
+struct Extent {
+  uint64_t vaddr;
+  uint64_t file_offset;
+  uint32_t page_count;
+  uint32_t page_index;
+  uint32_t source;
+  uint32_t block_pages;
+  uint32_t first_block;
+  uint32_t skip_pages;
+  uint32_t entry_pages;
+  uint8_t kind;
+
+  uint64_t end() const { return vaddr + page_count * kPageSize; }
+};
+
+class Plan {
+ public:
+  enum class Error {
+    kNone,
+    kUnsealed,
+    kTruncated,
+    kBadMagic,
+    kBadLayout,
+    kBadRegion,
+    kBadExtent,
+    kBadBlock,
+    kOutsideSource,
+    kUnmappable,
+  };
+
+  // Maps and checks the plan in `fd` (not consumed). `sources` are the pages images that its
+  // extents name by index. Null with `error` set when anything is out of bounds.
+  static std::shared_ptr<const Plan> Open(int fd, std::vector<std::shared_ptr<PageSource>> sources,
+                                          Error* error);
+
+  uint32_t region_count() const { return header_->region_count; }
+  uint64_t region_start(uint32_t i) const { return region_start_[i]; }
+  uint64_t region_end(uint32_t i) const { return region_end_[i]; }
+
+  uint32_t extent_count() const { return header_->extent_count; }
+  Extent extent(uint32_t i) const;
+  // Data pages of all extents; page indices run from 0 up to this.
+  uint32_t data_page_count() const { return data_page_count_; }
+
+  // Index of the extent that holds `image_vaddr`, or -1. Logarithmic.
+  int64_t FindExtent(uint64_t image_vaddr) const;
+  // Index of the first extent that ends behind `image_vaddr`, or extent_count(). Logarithmic.
+  uint32_t FirstExtentFrom(uint64_t image_vaddr) const;
+
+  uint32_t block_size(uint32_t block) const { return block_size_[block]; }
+  // Stored bytes of all blocks before `block`.
+  uint64_t BlockPayloadBefore(uint32_t block) const;
+  // Pages of the largest block; 0 when nothing is compressed.
+  uint32_t block_pages_max() const { return block_pages_max_; }
+
+  const PageSource& source(uint32_t i) const { return *sources_[i]; }
+
+ private:
+  Plan() = default;
+  Error BindColumns();
+  Error CheckRegions() const;
+  Error CheckExtents();
+  Error CheckData(const Extent& extent) const;
+  Error CheckBlocks() const;
+
+  UniqueMapping mapping_;
+  std::vector<std::shared_ptr<PageSource>> sources_;
+  const PlanHeader* header_ = nullptr;
+  const uint64_t* region_start_ = nullptr;
+  const uint64_t* region_end_ = nullptr;
+  const uint64_t* vaddr_ = nullptr;
+  const uint64_t* file_offset_ = nullptr;
+  const uint32_t* page_count_ = nullptr;
+  const uint32_t* page_index_ = nullptr;
+  const uint8_t* kind_ = nullptr;
+  const uint32_t* source_ = nullptr;
+  const uint32_t* block_pages_ = nullptr;
+  const uint32_t* first_block_ = nullptr;
+  const uint32_t* skip_pages_ = nullptr;
+  const uint32_t* entry_pages_ = nullptr;
+  const uint32_t* block_size_ = nullptr;
+  const uint64_t* block_sample_ = nullptr;
+  uint32_t data_page_count_ = 0;
+  uint32_t block_pages_max_ = 0;
+};
+
+}  // namespace thaw
+
+#endif  // THAW_NATIVE_CORE_PLAN_H_

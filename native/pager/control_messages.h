@@ -1,0 +1,70 @@
+// The messages between the control plane and the pager, over one SOCK_SEQPACKET socket.
+//
+// One message a packet; descriptors travel with it (SCM_RIGHTS). Numbers are little-endian. Peer:
+// src/servicer/pager-protocol.ts.
+#ifndef THAW_NATIVE_PAGER_CONTROL_MESSAGES_H_
+#define THAW_NATIVE_PAGER_CONTROL_MESSAGES_H_
+
+#include <cstdint>
+
+namespace thaw {
+
+inline constexpr uint32_t kControlVersion = 1;
+inline constexpr int kPagerControlFd = 3;
+
+// Requests, control plane to pager. Each gets one ControlAnswer with the same request id.
+enum class RequestOp : uint32_t {
+  kAddSource = 1,  // target = source id; fds: pages image
+  kAddTarget =
+      2,          // fds: uffd, plan, [pidfd]; behind the struct: u32 source ids, as the plan counts
+  kFill = 3,      // start filling the target
+  kPrefetch = 4,  // fill [a, b) first; kPrefetchDone follows
+  kDropTarget = 5,  // forget it, free its figures
+  kDropSource = 6,
+};
+
+inline constexpr uint32_t kTargetHasPidfd = 1;
+inline constexpr uint32_t kTargetWindow = 2;  // install more than the faulted page where it pays
+
+struct ControlRequest {
+  uint32_t op;
+  uint32_t flags;
+  uint64_t request_id;
+  uint64_t target;
+  uint64_t a;
+  uint64_t b;
+};
+
+// Packets from the pager: an answer to a request, or an event (PagerEvent).
+enum class PacketKind : uint32_t { kHello = 1, kAnswer = 2, kEvent = 3 };
+
+// Why a request was refused.
+enum class Refusal : uint32_t {
+  kNone = 0,
+  kMalformed = 1,
+  kNotUffd = 2,
+  kUnknownSource = 3,
+  kUnknownTarget = 4,
+  kTargetExists = 5,
+  kBadPlan = 6,       // detail = Plan::Error
+  kSourceFailed = 7,  // error = errno
+  kOutOfMemory = 8,
+  kFailed = 9,  // error = errno
+};
+
+struct ControlPacket {
+  uint32_t kind;        // PacketKind
+  uint32_t event_kind;  // PagerEventKind, for an event
+  uint64_t request_id;  // for an answer
+  uint32_t refusal;     // Refusal, for an answer
+  int32_t error;        // positive errno, 0: none
+  uint64_t target;
+  uint64_t a;  // hello: version; answer to kAddTarget: figures slot; event: as PagerEvent says
+  uint64_t b;
+  uint64_t c;
+};
+static_assert(sizeof(ControlRequest) == 40 && sizeof(ControlPacket) == 56, "no padding");
+
+}  // namespace thaw
+
+#endif  // THAW_NATIVE_PAGER_CONTROL_MESSAGES_H_

@@ -1,0 +1,39 @@
+// The pager's end of the control socket.
+#ifndef THAW_NATIVE_PAGER_CONTROL_SOCKET_H_
+#define THAW_NATIVE_PAGER_CONTROL_SOCKET_H_
+
+#include <cstdint>
+#include <mutex>
+#include <vector>
+
+#include "control_messages.h"
+#include "fd.h"
+
+namespace thaw {
+
+struct ReceivedRequest {
+  ControlRequest request;
+  std::vector<uint8_t> payload;
+  std::vector<Fd> fds;
+};
+
+class ControlSocket {
+ public:
+  explicit ControlSocket(Fd fd);
+
+  enum class Received { kRequest, kMalformed, kEnd };
+  // Waits for one request, without a limit: the control plane's end wakes it.
+  Received Receive(ReceivedRequest* received);
+
+  // Sends one packet, with at most one descriptor. Any thread. Waits up to a second for room; a
+  // peer that does not read for that long loses the packet (figures tell the same).
+  void Send(const ControlPacket& packet, int fd = -1);
+
+ private:
+  Fd fd_;
+  std::mutex mutex_;
+};
+
+}  // namespace thaw
+
+#endif  // THAW_NATIVE_PAGER_CONTROL_SOCKET_H_
