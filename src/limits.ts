@@ -10,3 +10,6 @@ export const PARENT_CHAIN_MAX = 1024;
 
 /** Most bytes of one LZ4 region. Source: the format's own limit (docs/images.md). */
 export const LZ4_REGION_BYTES_MAX = 4 * 1024 * 1024;
+
+/** Most pages that one call of `readPages` hands out (1 GiB): a larger range is read in parts. */
+export const READ_PAGES_MAX = 262_144;

@@ -1,0 +1,175 @@
+/** Reads and checks the whole metadata of an image directory. */
+import { stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import { formatRange, formatVaddr, PAGE_SIZE, toPageNumber, toVaddr } from '../address.js';
+import { ThawError } from '../errors.js';
+import { exists, type ImageFile, type MemfdInode, readFiles, readMemfds } from './files.js';
+import { type Inventory, readInventory } from './inventory.js';
+import { type LayeredPagemap, resolveLayers } from './layered-pagemap.js';
+import { readVmas, type ShmidOfFile } from './mm.js';
+import { type Pagemap, readPagemap } from './pagemap.js';
+import { type ImageDirectory, readParents } from './parent-chain.js';
+import { readCore, readPstree, type TaskIdentity } from './pstree.js';
+import type { SharedObject, Task } from './task.js';
+import type { Vma } from './vma.js';
+
+/** Everything that the metadata of an image says. */
+export interface ImageMetadata {
+  readonly inventory: Inventory;
+  readonly tasks: readonly Task[];
+  readonly sharedObjects: readonly SharedObject[];
+  readonly files: ReadonlyMap<number, ImageFile>;
+  readonly parents: readonly ImageDirectory[];
+}
+
+/**
+ * Reads and checks the metadata of `directory`; payload is not read, but its size is checked.
+ *
+ * @throws ThawError with one of the codes of a damaged or unsupported image.
+ */
+export async function loadImage(directory: string): Promise<ImageMetadata> {
+  await checkDirectory(directory);
+  const inventory = await readInventory(directory);
+  const identities = await readPstree(directory);
+  const files = await readFiles(directory);
+  const inodes = await readMemfds(directory);
+  const parents = await readParents(directory);
+  const loader = new ImageLoader([{ path: directory, inventory }, ...parents]);
+  const tasks: Task[] = [];
+  for (const identity of identities) {
+    tasks.push(await loader.loadTask(identity, shmidResolver(files, inodes)));
+  }
+  const sharedObjects = await loader.loadSharedObjects(tasks, inodes);
+  return { inventory, tasks, sharedObjects, files, parents };
+}
+
+async function checkDirectory(directory: string): Promise<void> {
+  const stats = await stat(directory).catch(() => undefined);
+  if (stats?.isDirectory()) return;
+  throw new ThawError('IMAGE_MISSING', {
+    what: 'there is no image directory',
+    expected: 'a directory made by criu dump',
+    found: stats === undefined ? 'nothing' : 'something else',
+    where: directory,
+  });
+}
+
+/** Memfd mappings name a file; the file names an inode, and the inode the shared object. */
+function shmidResolver(
+  files: ReadonlyMap<number, ImageFile>,
+  inodes: ReadonlyMap<number, MemfdInode> | undefined,
+): ShmidOfFile {
+  return (fileId) => {
+    if (inodes === undefined) return undefined;
+    const file = files.get(fileId);
+    const inode = file?.type === 'memfd' ? inodes.get(file.inodeId) : undefined;
+    if (inode !== undefined) return inode.shmid;
+    throw new ThawError('SHMEM_MISSING', {
+      what: 'a mapping names a memory file that the image does not have',
+      found: `file id ${fileId}`,
+      where: 'files.img, memfd.img',
+    });
+  };
+}
+
+class ImageLoader {
+  /** The image itself, then its parents. */
+  constructor(private readonly layers: readonly ImageDirectory[]) {}
+
+  get #directory(): string {
+    return this.layers[0]?.path ?? '';
+  }
+
+  async loadTask(identity: TaskIdentity, shmidOfFile: ShmidOfFile): Promise<Task> {
+    const { state, comm } = await readCore(this.#directory, identity.pid);
+    if (state === 'dead') {
+      return { ...identity, threads: [], state, comm, vmas: [], pagemap: undefined };
+    }
+    const vmas = await readVmas(this.#directory, identity.pid, shmidOfFile);
+    const pagemap = await this.#loadPagemap(`pagemap-${identity.pid}.img`, (top) => {
+      checkInsideVmas(top, vmas);
+    });
+    return { ...identity, state, comm, vmas, pagemap };
+  }
+
+  async loadSharedObjects(
+    tasks: readonly Task[],
+    inodes: ReadonlyMap<number, MemfdInode> | undefined,
+  ): Promise<SharedObject[]> {
+    const sizes = new Map<number, { size: bigint; name: string | undefined }>();
+    for (const { shmid, size, name } of inodes?.values() ?? []) sizes.set(shmid, { size, name });
+    for (const vma of tasks.flatMap((task) => task.vmas as readonly Vma[])) {
+      if (vma.shmid === undefined || vma.class === 'memfd') continue;
+      const end = vma.pgoff + vma.end - vma.start;
+      const size = sizes.get(vma.shmid)?.size ?? 0n;
+      sizes.set(vma.shmid, { size: end > size ? end : size, name: undefined });
+    }
+    const objects: SharedObject[] = [];
+    for (const [shmid, { size, name }] of sizes) {
+      const file = `pagemap-shmem-${shmid}.img`;
+      const path = join(this.#directory, file);
+      if (!(await exists(path))) {
+        if (size === 0n) continue;
+        throw new ThawError('SHMEM_MISSING', {
+          what: 'the memory of a shared object is not in the image',
+          where: path,
+        });
+      }
+      const pagemap = await this.#loadPagemap(file, (top) => checkInsideObject(top, size));
+      objects.push({ shmid, size, name, pagemap });
+    }
+    return objects;
+  }
+
+  async #loadPagemap(file: string, check: (top: Pagemap) => void): Promise<LayeredPagemap> {
+    const [own, ...parents] = this.layers;
+    if (own === undefined) throw new RangeError('no layer');
+    const top = await readPagemap(join(own.path, file), own.inventory);
+    check(top);
+    return resolveLayers(top, parents.length, async (layer) => {
+      const parent = parents[layer - 1];
+      if (parent === undefined) return undefined;
+      const path = join(parent.path, file);
+      return (await exists(path)) ? readPagemap(path, parent.inventory) : undefined;
+    });
+  }
+}
+
+/** Every page of a task's entries lies in a VMA; an entry may span VMAs that touch. */
+function checkInsideVmas(pagemap: Pagemap, vmas: readonly Vma[]): void {
+  const areas = vmas.filter((vma) => !vma.guard && vma.class !== 'vsyscall');
+  let index = 0;
+  for (let entry = 0; entry < pagemap.entryCount; entry++) {
+    let page = pagemap.firstPage[entry] ?? 0;
+    const endPage = page + (pagemap.pageCount[entry] ?? 0);
+    while (page < endPage) {
+      let area = areas[index];
+      while (area !== undefined && toPageNumber(area.end) <= page) area = areas[++index];
+      if (area === undefined || toPageNumber(area.start) > page) {
+        throw outsideError(pagemap, entry, page, 'a pagemap entry has pages outside all VMAs');
+      }
+      page = Math.min(endPage, toPageNumber(area.end));
+    }
+  }
+}
+
+function checkInsideObject(pagemap: Pagemap, size: bigint): void {
+  const last = pagemap.entryCount - 1;
+  const endPage = (pagemap.firstPage[last] ?? 0) + (pagemap.pageCount[last] ?? 0);
+  const sizePages = toPageNumber(size + BigInt(PAGE_SIZE - 1));
+  if (last < 0 || endPage <= sizePages) return;
+  throw outsideError(
+    pagemap,
+    last,
+    endPage - 1,
+    `a pagemap entry has pages outside its object ${formatRange(0n, size)}`,
+  );
+}
+
+function outsideError(pagemap: Pagemap, entry: number, page: number, what: string): ThawError {
+  return new ThawError('PAGE_OUTSIDE_VMA', {
+    what,
+    found: `a page at ${formatVaddr(toVaddr(page))}`,
+    where: `${pagemap.path}, record ${entry + 1}`,
+  });
+}

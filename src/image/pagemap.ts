@@ -1,0 +1,196 @@
+/**
+ * `pagemap-<pid>.img` and `pagemap-shmem-<shmid>.img`: which pages a pages image holds, and where.
+ *
+ * An image can have millions of entries, so they are kept as columns.
+ */
+import { dirname, join } from 'node:path';
+import { formatVaddr, PAGE_SIZE, toVaddr } from '../address.js';
+import { ThawError } from '../errors.js';
+import { thaw } from '../proto/messages.js';
+import { GrowingColumn } from './columns.js';
+import type { Inventory } from './inventory.js';
+import { decodeEntry, layoutParts, PAGEMAP_FLAG, type PagemapEntry } from './pagemap-entry.js';
+import { PagesImage } from './pages-image.js';
+import {
+  decodeRecord,
+  formatPlace,
+  MAGIC,
+  openImageFile,
+  type RecordPlace,
+  readRecords,
+} from './record-file.js';
+
+/** Blocks between two samples of the running payload size. */
+export const BLOCK_SAMPLE_INTERVAL = 64;
+
+const PAYLOAD_BYTES_MAX = Number.MAX_SAFE_INTEGER;
+
+/**
+ * One pagemap file with its pages image. Entries ascend by address without overlap. The columns have
+ * one row an entry and must not be written to.
+ */
+export interface Pagemap {
+  /** Path of the pagemap file. */
+  readonly path: string;
+  /** Where the payload is. */
+  readonly pages: PagesImage;
+  /** Number of entries. */
+  readonly entryCount: number;
+  /** Page number at which an entry begins. */
+  readonly firstPage: Float64Array;
+  /** Pages of an entry. */
+  readonly pageCount: Uint32Array;
+  /** PAGEMAP_FLAG bits of an entry, old forms translated. */
+  readonly flags: Uint8Array;
+  /** Byte of the pages image at which an entry's payload begins. */
+  readonly payloadOffset: Float64Array;
+  /** Pages a block of an entry; 0 = its payload is raw. */
+  readonly blockPages: Uint16Array;
+  /** Blocks of all entries before an entry. */
+  readonly firstBlock: Uint32Array;
+  /** Stored size of each block: 0 = all zero, its full size = raw, else one LZ4 block. */
+  readonly blockSize: Uint32Array;
+  /** Sum of `blockSize` before each {@link BLOCK_SAMPLE_INTERVAL}th block. */
+  readonly blockSample: BigUint64Array;
+}
+
+/**
+ * Reads and checks one pagemap, and that its pages image has exactly the payload it speaks of.
+ *
+ * @throws ThawError PAGEMAP_EMPTY, ENTRIES_OVERLAP, PAGES_MISSING, PAGES_TRUNCATED, PAGES_TRAILING,
+ *   COMPRESS_LAYOUT_UNSUPPORTED, those of an entry and of a record file.
+ */
+export async function readPagemap(path: string, inventory: Inventory): Promise<Pagemap> {
+  const builder = new PagemapBuilder(path);
+  let pagesId: number | undefined;
+  await readRecords(path, MAGIC.pagemap, (bytes, place) => {
+    if (pagesId === undefined) pagesId = decodeRecord(thaw.PagemapHead, bytes, place).pages_id;
+    else builder.add(decodeEntry(bytes, place, inventory), place);
+  });
+  if (pagesId === undefined) {
+    throw new ThawError('PAGEMAP_EMPTY', { what: 'the pagemap has no record', where: path });
+  }
+  const pages = await findPages(join(dirname(path), `pages-${pagesId}.img`), pagesId, builder);
+  return builder.finish(pages);
+}
+
+async function findPages(
+  path: string,
+  pagesId: number,
+  builder: PagemapBuilder,
+): Promise<PagesImage> {
+  let byteLength = 0;
+  try {
+    const file = await openImageFile(path, 'PAGES_MISSING');
+    byteLength = file.byteLength;
+    await file.handle.close();
+  } catch (error) {
+    const nothingStored = builder.payloadEnd === 0;
+    if (!(nothingStored && error instanceof ThawError && error.code === 'PAGES_MISSING')) {
+      throw error;
+    }
+  }
+  builder.checkPayload(path, byteLength);
+  return new PagesImage(path, pagesId, byteLength);
+}
+
+class PagemapBuilder {
+  /** Bytes of payload so far. */
+  payloadEnd = 0;
+  #nextPage = 0;
+  #doubtful: RecordPlace | undefined;
+  readonly #firstPage = new GrowingColumn(Float64Array);
+  readonly #pageCount = new GrowingColumn(Uint32Array);
+  readonly #flags = new GrowingColumn(Uint8Array);
+  readonly #payloadOffset = new GrowingColumn(Float64Array);
+  readonly #blockPages = new GrowingColumn(Uint16Array);
+  readonly #firstBlock = new GrowingColumn(Uint32Array);
+  readonly #blockSize = new GrowingColumn(Uint32Array);
+
+  constructor(private readonly path: string) {}
+
+  add(entry: PagemapEntry, place: RecordPlace): void {
+    if (entry.firstPage < this.#nextPage) {
+      throw new ThawError('ENTRIES_OVERLAP', {
+        what: 'a pagemap entry begins before the one in front of it ends',
+        expected: `an address from ${formatVaddr(toVaddr(this.#nextPage))}`,
+        found: formatVaddr(toVaddr(entry.firstPage)),
+        where: formatPlace(place),
+      });
+    }
+    this.#nextPage = entry.firstPage + entry.pageCount;
+    if (entry.doubtful) this.#doubtful ??= place;
+    if ((entry.flags & PAGEMAP_FLAG.payloadAligned) !== 0) {
+      this.payloadEnd = Math.ceil(this.payloadEnd / PAGE_SIZE) * PAGE_SIZE;
+    }
+    this.#firstPage.push(entry.firstPage);
+    this.#pageCount.push(entry.pageCount);
+    this.#flags.push(entry.flags);
+    this.#payloadOffset.push(this.payloadEnd);
+    this.#blockPages.push(entry.blockPages);
+    this.#firstBlock.push(this.#blockSize.length);
+    if (entry.blockPages > 0) this.#blockSize.pushAll(entry.blockSizes);
+    this.payloadEnd += entry.payloadBytes;
+    if (this.payloadEnd > PAYLOAD_BYTES_MAX) {
+      throw new ThawError('PAGES_TRUNCATED', {
+        what: 'the entries have more payload than any file',
+        where: formatPlace(place),
+      });
+    }
+  }
+
+  /** Checks the payload of all entries against the size of the pages image. */
+  checkPayload(pagesPath: string, byteLength: number): void {
+    if (this.payloadEnd === byteLength) return;
+    if (this.#doubtful !== undefined) {
+      const where = formatPlace(this.#doubtful);
+      throw new ThawError('COMPRESS_LAYOUT_UNSUPPORTED', { ...layoutParts(), where });
+    }
+    const truncated = byteLength < this.payloadEnd;
+    throw new ThawError(truncated ? 'PAGES_TRUNCATED' : 'PAGES_TRAILING', {
+      what: truncated
+        ? 'the pages image is shorter than its pagemap says'
+        : 'the pages image is longer than its pagemap says',
+      expected: `${this.payloadEnd} bytes`,
+      found: String(byteLength),
+      where: `${pagesPath}, byte ${Math.min(byteLength, this.payloadEnd)}, of ${this.path}`,
+    });
+  }
+
+  finish(pages: PagesImage): Pagemap {
+    const blockSize = this.#blockSize.finish();
+    return {
+      path: this.path,
+      pages,
+      entryCount: this.#firstPage.length,
+      firstPage: this.#firstPage.finish(),
+      pageCount: this.#pageCount.finish(),
+      flags: this.#flags.finish(),
+      payloadOffset: this.#payloadOffset.finish(),
+      blockPages: this.#blockPages.finish(),
+      firstBlock: this.#firstBlock.finish(),
+      blockSize,
+      blockSample: sampleBlocks(blockSize),
+    };
+  }
+}
+
+function sampleBlocks(blockSize: Uint32Array): BigUint64Array {
+  const samples = new BigUint64Array(Math.floor(blockSize.length / BLOCK_SAMPLE_INTERVAL) + 1);
+  let sum = 0;
+  for (let block = 0; block <= blockSize.length; block++) {
+    if (block % BLOCK_SAMPLE_INTERVAL === 0) samples[block / BLOCK_SAMPLE_INTERVAL] = BigInt(sum);
+    sum += blockSize[block] ?? 0;
+  }
+  return samples;
+}
+
+/** Sum of the stored sizes of all blocks before `block`. */
+export function sumBlocksBefore(pagemap: Pagemap, block: number): number {
+  const sample = Math.floor(block / BLOCK_SAMPLE_INTERVAL);
+  let sum = Number(pagemap.blockSample[sample] ?? 0n);
+  for (let index = sample * BLOCK_SAMPLE_INTERVAL; index < block; index++) {
+    sum += pagemap.blockSize[index] ?? 0;
+  }
+  return sum;
+}
