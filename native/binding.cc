@@ -3,13 +3,17 @@
 
 #include "napi/channel.h"
 #include "napi/fd_watcher.h"
+#include "napi/mapping_handle.h"
 #include "napi/system_error.h"
+#include "napi/uffd_handle.h"
 
 namespace {
 Napi::Object Init(Napi::Env env, Napi::Object exports) {
   thaw::RegisterErrors(env, exports);
   thaw::RegisterChannel(env, exports);
   thaw::FdWatcher::Register(env, exports);
+  thaw::UffdHandle::Register(env, exports);
+  thaw::MappingHandle::Register(env, exports);
   return exports;
 }
 }  // namespace

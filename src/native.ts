@@ -29,8 +29,97 @@ export interface FdWatcher {
   close(): void;
 }
 
+/** The kernel's answer to a call that may do part of its work. `errno` is positive, or 0. */
+export interface RawResult {
+  readonly bytes: number;
+  readonly errno: number;
+}
+
+/** Messages as read(2) gave them, 32 bytes each, and the descriptors of the fork messages in order. */
+export interface RawMessages {
+  readonly messages: Uint8Array;
+  readonly children: readonly UffdHandle[];
+}
+
+/**
+ * Owner of one userfaultfd: closed by `close()`, by garbage collection, or with its thread.
+ *
+ * Every operation is one system call; errnos are returned, not thrown, unless said otherwise. Used by
+ * the class `Uffd`, which checks arguments and gives the answers their types.
+ */
+export interface UffdHandle {
+  /** The descriptor, or -1 once closed or released. */
+  readonly fd: number;
+  /** Gives the descriptor up to the caller. */
+  release(): number;
+  close(): void;
+  isNonBlocking(): boolean;
+  /** What poll(2) says at once: the events that are ready, such as POLLIN (1) and POLLERR (8). */
+  poll(): number;
+  /** Up to `max` (at most 4096) messages, null where none waits. Throws what read(2) fails with. */
+  read(max: number): RawMessages | null;
+  api(features: bigint): { errno: number; features: bigint; ioctls: bigint };
+  register(start: bigint, byteLength: number, mode: bigint): { errno: number; ioctls: bigint };
+  unregister(start: bigint, byteLength: number): number;
+  wake(start: bigint, byteLength: number): number;
+  writeProtect(start: bigint, byteLength: number, mode: bigint): number;
+  /** `source`: bytes, or an address in this process. */
+  copy(start: bigint, source: Uint8Array | bigint, byteLength: number, mode: bigint): RawResult;
+  move(start: bigint, source: bigint, byteLength: number, mode: bigint): RawResult;
+  zeropage(start: bigint, byteLength: number, mode: bigint): RawResult;
+  continue(start: bigint, byteLength: number, mode: bigint): RawResult;
+  poison(start: bigint, byteLength: number, mode: bigint): RawResult;
+}
+
+/** What an operation on a mapping did: bytes done, and the errno or the signal that ended it. */
+export interface RawOutcome extends RawResult {
+  /** SIGBUS (7) or SIGSEGV (11), which became an outcome, or 0. */
+  readonly signal: number;
+}
+
+/**
+ * Owner of one range of this process's memory. Spans are byte offsets inside it (RangeError outside).
+ *
+ * Methods that return a promise run on threads of the addon and never keep the JavaScript thread or
+ * libuv's threads waiting. Used by the class `Mapping`.
+ */
+export interface MappingHandle {
+  readonly vaddr: bigint;
+  /** The memfd of a shared mapping (stays the mapping's), or -1. */
+  readonly memfd: number;
+  read(offset: number, byteLength: number): Promise<RawOutcome & { readonly data: Uint8Array }>;
+  write(offset: number, bytes: Uint8Array): Promise<RawOutcome>;
+  touch(offset: number, byteLength: number): Promise<RawOutcome>;
+  /** madvise(2). */
+  advise(offset: number, byteLength: number, advice: number): Promise<RawOutcome>;
+  /** madvise(2) on this thread, for advice of which no page handler hears. An errno, or 0. */
+  adviseNow(offset: number, byteLength: number, advice: number): number;
+  /** mprotect(2). */
+  protect(offset: number, byteLength: number, protection: number): Promise<RawOutcome>;
+  /** munmap(2) of the whole, after every operation begun before. Nothing may be begun after it. */
+  unmap(): Promise<RawOutcome>;
+}
+
 /** What the addon exports. */
 export interface NativeAddon {
+  /** Opens a userfaultfd by userfaultfd(2) or /dev/userfaultfd: a descriptor, or a negated errno. */
+  uffdOpen(flags: number, viaDevice: boolean): number;
+  /** Adopts a descriptor. */
+  UffdHandle: new (
+    fd: number,
+  ) => UffdHandle;
+  /**
+   * Maps memory. `vaddr` 0 lets the kernel choose; `protection` is PROT_* of mmap(2); `memfd` -1 is
+   * anonymous private memory, else a shared mapping of (a duplicate of) that memfd.
+   *
+   * @throws EEXIST when `vaddr` is given and taken.
+   */
+  MappingHandle: new (
+    vaddr: bigint,
+    byteLength: number,
+    protection: number,
+    memfd: number,
+  ) => MappingHandle;
   /**
    * A connected pair of AF_UNIX SOCK_SEQPACKET sockets, close-on-exec. The caller owns both.
    *

@@ -21,6 +21,8 @@ namespace {
 
 // The kernel's SCM_MAX_FD.
 constexpr size_t kMessageFdsMax = 253;
+// Bounds the buffer of one receive.
+constexpr uint64_t kMessageBytesMax = 16 * 1024 * 1024;
 
 Napi::Value SocketPair(const Napi::CallbackInfo& info) {
   int fds[2];
@@ -102,7 +104,7 @@ std::vector<Fd> TakeFds(msghdr* message) {
 Napi::Value ReceiveMessage(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();
   const int fd = ToFd(info, 0);
-  std::vector<uint8_t> buffer(ToSize(info, 1));
+  std::vector<uint8_t> buffer(ToSize(info, 1, kMessageBytesMax));
   iovec part{buffer.data(), buffer.size()};
   alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int) * kMessageFdsMax)];
   msghdr message{};

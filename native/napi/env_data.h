@@ -7,11 +7,17 @@
 
 #include <napi.h>
 
+#include <memory>
+
+#include "completions.h"
+
 namespace thaw {
 
 struct EnvData {
   // (syscall, errno) => Error, given by the loader; makes every error that the addon throws.
   Napi::FunctionReference make_error;
+  std::shared_ptr<Completions> completions;
+  Napi::FunctionReference uffd_constructor;
 };
 
 inline EnvData& GetEnvData(Napi::Env env) { return *env.GetInstanceData<EnvData>(); }

@@ -43,8 +43,8 @@ uint64_t ToUint64(const Napi::CallbackInfo& info, size_t index) {
   return value;
 }
 
-uint64_t ToSize(const Napi::CallbackInfo& info, size_t index) {
-  if (!IsWholeNumber(info[index], 9007199254740992.0)) ThrowExpected(info, index, "a size");
+uint64_t ToSize(const Napi::CallbackInfo& info, size_t index, uint64_t max) {
+  if (!IsWholeNumber(info[index], static_cast<double>(max))) ThrowExpected(info, index, "a size");
   return static_cast<uint64_t>(info[index].As<Napi::Number>().Int64Value());
 }
 

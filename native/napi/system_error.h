@@ -17,8 +17,9 @@ namespace thaw {
 // are the contract; these keep a mistake from becoming memory corruption.
 int ToFd(const Napi::CallbackInfo& info, size_t index);
 uint64_t ToUint64(const Napi::CallbackInfo& info, size_t index);
-// A whole number in [0, 2^53].
-uint64_t ToSize(const Napi::CallbackInfo& info, size_t index);
+// A whole number in [0, max].
+inline constexpr uint64_t kSizeMax = 1ULL << 53;
+uint64_t ToSize(const Napi::CallbackInfo& info, size_t index, uint64_t max = kSizeMax);
 Napi::Uint8Array ToBytes(const Napi::CallbackInfo& info, size_t index);
 
 // setErrorFactory(factory): see EnvData::make_error.
