@@ -175,7 +175,8 @@ class PagemapBuilder {
   }
 }
 
-function sampleBlocks(blockSize: Uint32Array): BigUint64Array {
+/** The running sums of `blockSize` that {@link Pagemap.blockSample} holds. */
+export function sampleBlocks(blockSize: Uint32Array): BigUint64Array {
   const samples = new BigUint64Array(Math.floor(blockSize.length / BLOCK_SAMPLE_INTERVAL) + 1);
   let sum = 0;
   for (let block = 0; block <= blockSize.length; block++) {
