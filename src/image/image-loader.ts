@@ -138,17 +138,18 @@ class ImageLoader {
 /** Every page of a task's entries lies in a VMA; an entry may span VMAs that touch. */
 function checkInsideVmas(pagemap: Pagemap, vmas: readonly Vma[]): void {
   const areas = vmas.filter((vma) => !vma.guard && vma.class !== 'vsyscall');
-  let index = 0;
+  const areaStart = Float64Array.from(areas, (vma) => toPageNumber(vma.start));
+  const areaEnd = Float64Array.from(areas, (vma) => toPageNumber(vma.end));
+  let area = 0;
   for (let entry = 0; entry < pagemap.entryCount; entry++) {
     let page = pagemap.firstPage[entry] ?? 0;
     const endPage = page + (pagemap.pageCount[entry] ?? 0);
     while (page < endPage) {
-      let area = areas[index];
-      while (area !== undefined && toPageNumber(area.end) <= page) area = areas[++index];
-      if (area === undefined || toPageNumber(area.start) > page) {
+      while ((areaEnd[area] ?? Number.POSITIVE_INFINITY) <= page) area++;
+      if ((areaStart[area] ?? Number.POSITIVE_INFINITY) > page) {
         throw outsideError(pagemap, entry, page, 'a pagemap entry has pages outside all VMAs');
       }
-      page = Math.min(endPage, toPageNumber(area.end));
+      page = Math.min(endPage, areaEnd[area] ?? endPage);
     }
   }
 }

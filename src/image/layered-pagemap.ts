@@ -176,11 +176,13 @@ function needsParent(pagemap: Pagemap | undefined): boolean {
 
 /** Without parents every entry is a run; the columns are shared with the pagemap. */
 function ownRuns(top: Pagemap): RunColumns {
+  const entry = new Uint32Array(top.entryCount);
+  for (let row = 0; row < entry.length; row++) entry[row] = row;
   return {
     firstPage: top.firstPage,
     pageCount: top.pageCount,
     layer: new Uint16Array(top.entryCount),
-    entry: Uint32Array.from(top.flags, (_, entry) => entry),
+    entry,
     skip: new Uint32Array(top.entryCount),
     flags: top.flags,
   };
