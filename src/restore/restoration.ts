@@ -1,0 +1,209 @@
+/**
+ * A restore under way: hosts that stand, a pager that serves them, and both clocks.
+ */
+import { ThawError } from '../errors.js';
+import type { Checkpoint } from '../image/checkpoint.js';
+import type { LiveTask } from '../image/task.js';
+import type { RestorePlan, TaskPlan } from '../plan/restore-plan.js';
+import type { TargetFigures } from '../servicer/figures.js';
+import type { Pager } from '../servicer/pager.js';
+import type { PagerTarget } from '../servicer/pager-target.js';
+import { type Access, pagesToTouch } from './access.js';
+import { type HostProcess, TOUCH_WITHOUT_CRC } from './host-process.js';
+import type { MappedObjects } from './mapped-objects.js';
+import { succeeded, touchInBatches } from './touch-batches.js';
+import type { UffdAccess } from './uffd-access.js';
+import { type VerifyCounts, verifyShared, verifyTask } from './verify.js';
+
+/** One live task that has been restored into a host. */
+export interface RestoredTask {
+  /** The task in the image. */
+  readonly task: LiveTask;
+  readonly plan: TaskPlan;
+  /** The process that stands in for it. */
+  readonly host: HostProcess;
+  /** Its side of the pager; undefined when nothing of it is lazy. */
+  readonly target: PagerTarget | undefined;
+  /** madvise calls that this kernel refused. */
+  readonly refusedHints: number;
+}
+
+/** What a {@link Restoration} is made of. */
+export interface RestorationParts {
+  readonly checkpoint: Checkpoint;
+  readonly plan: RestorePlan;
+  readonly pager: Pager;
+  /** Whether the pager ends with this restoration. */
+  readonly ownsPager: boolean;
+  /** Whether the checkpoint is closed with this restoration. */
+  readonly ownsCheckpoint: boolean;
+  readonly objects: MappedObjects;
+  readonly tasks: readonly RestoredTask[];
+  readonly uffdAccess: UffdAccess;
+  readonly startedMs: number;
+}
+
+/** What was touched in one task. */
+export interface TouchSummary {
+  /** Pages touched. */
+  readonly touched: number;
+  /** Pages whose touch failed (poisoned). */
+  readonly failed: number;
+  /** First-touch latencies in nanoseconds, as the host saw them. */
+  readonly latencyNs: Uint32Array;
+}
+
+/** Verification of a whole restoration. */
+export interface VerifyResult {
+  /** In the order of {@link Restoration.tasks}. */
+  readonly tasks: readonly VerifyCounts[];
+  readonly shared: readonly ({ readonly shmid: number; readonly pages: number } & VerifyCounts)[];
+}
+
+/**
+ * A restore under way. Made by `restore()`.
+ *
+ * Owns the hosts: `close()` ends them, and so does the end of this process. Belongs to one thread.
+ */
+export class Restoration implements AsyncDisposable {
+  readonly checkpoint: Checkpoint;
+  readonly plan: RestorePlan;
+  readonly tasks: readonly RestoredTask[];
+  /** `userModeOnly`: the kernel's own accesses to missing pages fail with EFAULT. */
+  readonly uffdAccess: UffdAccess;
+  /** Milliseconds from the call of `restore()` until every target could run. */
+  readonly readyMs: number;
+  /** Files that are not what was dumped: their regions have anonymous memory instead. */
+  readonly replacedFiles: readonly string[];
+  /** Failures of single pages, in order of happening. */
+  readonly pageErrors: ThawError[] = [];
+  /**
+   * Resolves to the milliseconds from the call of `restore()` until every stored page was in. Rejects
+   * with HOST_LOST or PAGER_LOST. Pending for as long as pages are missing: with the fill off, until
+   * they have been touched.
+   */
+  readonly resident: Promise<number>;
+  readonly #parts: RestorationParts;
+  #closed = false;
+
+  /** @internal */
+  constructor(parts: RestorationParts) {
+    this.#parts = parts;
+    this.checkpoint = parts.checkpoint;
+    this.plan = parts.plan;
+    this.tasks = parts.tasks;
+    this.uffdAccess = parts.uffdAccess;
+    this.replacedFiles = parts.objects.replaced;
+    this.readyMs = performance.now() - parts.startedMs;
+    for (const { target } of parts.tasks) {
+      target?.on('pageError', (error) => this.pageErrors.push(error));
+    }
+    this.resident = this.#watchResident();
+    this.resident.catch(() => {});
+  }
+
+  /** The pager's figures, in the order of {@link tasks}; undefined where nothing is lazy. */
+  figures(): (TargetFigures | undefined)[] {
+    return this.tasks.map(({ target }) => target?.figures());
+  }
+
+  /** Starts the background fill of every task. */
+  async fill(): Promise<void> {
+    await Promise.all(this.tasks.map(({ target }) => target?.fill()));
+  }
+
+  /**
+   * Touches pages inside every host, as `access` says; tasks at the same time, each with `threads`
+   * threads. Resolves when all are touched, in the order of {@link tasks}.
+   *
+   * @throws HOST_LOST; ABORTED between batches.
+   */
+  async touch(
+    access: Access,
+    {
+      seed = 1,
+      threads = 1,
+      signal,
+    }: { seed?: number; threads?: number; signal?: AbortSignal } = {},
+  ): Promise<TouchSummary[]> {
+    return Promise.all(
+      this.tasks.map(async ({ task, plan, host }) => {
+        const words = pagesToTouch(task, plan, access, seed).map(
+          (word) => word | TOUCH_WITHOUT_CRC,
+        );
+        const latencies: Uint32Array[] = [];
+        for await (const batch of touchInBatches(host, words, { threads, signal })) {
+          latencies.push(succeeded(batch.latencyNs));
+        }
+        const latencyNs = concatenate(latencies);
+        return { touched: words.length, failed: words.length - latencyNs.length, latencyNs };
+      }),
+    );
+  }
+
+  /**
+   * Compares every stored page and every hole inside the hosts with what the image reader decodes.
+   * Brings in what is missing.
+   */
+  async verify(signal?: AbortSignal): Promise<VerifyResult> {
+    const tasks: VerifyCounts[] = [];
+    for (const { task, plan, host, target } of this.tasks) {
+      tasks.push(await verifyTask(this.checkpoint, task, plan, host, target, signal));
+    }
+    const shared = [];
+    for (const { shmid, pages } of this.plan.shared) {
+      const object = this.checkpoint.sharedObjects.find((candidate) => candidate.shmid === shmid);
+      if (object === undefined) continue;
+      const counts = await verifyShared(this.checkpoint, object, this.tasks, signal);
+      shared.push({
+        shmid,
+        pages,
+        verified: counts.verified,
+        holes: counts.holes,
+        mismatched: counts.mismatched,
+        errors: counts.errors,
+      });
+    }
+    return { tasks, shared };
+  }
+
+  /** Ends the hosts, then the pager if it is this restoration's own. Harmless when repeated. */
+  async close(): Promise<void> {
+    if (this.#closed) return;
+    this.#closed = true;
+    await Promise.all(this.tasks.map(({ host }) => host.kill()));
+    if (this.#parts.ownsPager) await this.#parts.pager.close();
+    else await Promise.all(this.tasks.map(({ target }) => target?.drop()));
+    this.#parts.objects.close();
+    if (this.#parts.ownsCheckpoint) await this.checkpoint.close();
+  }
+
+  /** The same as {@link close}. */
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
+  async #watchResident(): Promise<number> {
+    await Promise.all(
+      this.tasks.map(async ({ task, host, target }) => {
+        if ((await target?.finished) === 'gone') {
+          throw new ThawError('HOST_LOST', {
+            what: 'a host process ended before all of its pages were in',
+            where: `host ${host.pid} of task ${task.pid}`,
+          });
+        }
+      }),
+    );
+    return performance.now() - this.#parts.startedMs;
+  }
+}
+
+function concatenate(parts: readonly Uint32Array[]): Uint32Array {
+  const whole = new Uint32Array(parts.reduce((sum, part) => sum + part.length, 0));
+  let at = 0;
+  for (const part of parts) {
+    whole.set(part, at);
+    at += part.length;
+  }
+  return whole;
+}

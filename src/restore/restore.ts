@@ -1,0 +1,140 @@
+/**
+ * The coordinator: from an image to hosts that run and a pager that serves them.
+ */
+import { ThawError } from '../errors.js';
+import { Checkpoint } from '../image/checkpoint.js';
+import type { LiveTask } from '../image/task.js';
+import { native } from '../native.js';
+import { planRestore } from '../plan/plan-restore.js';
+import type { RestorePlan, TaskPlan } from '../plan/restore-plan.js';
+import { Pager } from '../servicer/pager.js';
+import { HostProcess } from './host-process.js';
+import { MappedObjects } from './mapped-objects.js';
+import { closeHostStart, prepareHost } from './prepare-host.js';
+import { Restoration, type RestoredTask } from './restoration.js';
+import { throwIfAborted } from './touch-batches.js';
+import { probeUffdAccess, type UffdAccess } from './uffd-access.js';
+
+/** Options of {@link restore}. */
+export interface RestoreOptions {
+  /**
+   * Whether the pager brings in behind the program what it has not touched. Off, exactly the pages
+   * that are touched come in.
+   * @default true
+   */
+  readonly fill?: boolean;
+  /**
+   * A pager that serves other restores too; it stays the caller's.
+   * @default a pager of this restore's own
+   */
+  readonly pager?: Pager;
+  /** Stops the restore while it is being set up. */
+  readonly signal?: AbortSignal;
+}
+
+interface Setup {
+  readonly checkpoint: Checkpoint;
+  readonly plan: RestorePlan;
+  readonly pager: Pager;
+  readonly objects: MappedObjects;
+  readonly uffdAccess: UffdAccess;
+  readonly fill: boolean;
+}
+
+/**
+ * Restores every live task of an image into a host process: its regions stand at their addresses, and
+ * each page comes when it is touched.
+ *
+ * Resolves when every target could run (`readyMs`). Whatever it started is gone when it rejects.
+ *
+ * @param image an image directory, or an open checkpoint (which stays the caller's)
+ * @throws image codes for a bad image; UFFD_UNAVAILABLE; HOST_FAILED or HOST_LOST; PAGER_* codes;
+ * NOTHING_TO_RESTORE for an image without live tasks; ABORTED.
+ * @example
+ * await using restoration = await restore('/images/redis');
+ * console.log(restoration.readyMs, await restoration.resident);
+ */
+export async function restore(
+  image: string | Checkpoint,
+  options: RestoreOptions = {},
+): Promise<Restoration> {
+  const startedMs = performance.now();
+  const uffdAccess = probeUffdAccess();
+  const ownsCheckpoint = typeof image === 'string';
+  const checkpoint = ownsCheckpoint ? await Checkpoint.open(image) : image;
+  const undo: (() => unknown)[] = ownsCheckpoint ? [() => checkpoint.close()] : [];
+  try {
+    const live = liveTasks(checkpoint);
+    const plan = planRestore(checkpoint);
+    const objects = await MappedObjects.open(checkpoint);
+    undo.push(() => objects.close());
+    const pager = options.pager ?? (await Pager.start());
+    if (options.pager === undefined) undo.push(() => pager.close());
+    const fill = options.fill ?? true;
+    const setup: Setup = { checkpoint, plan, pager, objects, uffdAccess, fill };
+    const tasks: RestoredTask[] = [];
+    for (const [i, task] of live.entries()) {
+      throwIfAborted(options.signal);
+      const restored = await restoreTask(setup, task, plan.tasks[i] as TaskPlan, undo);
+      tasks.push(restored);
+    }
+    const restoration = new Restoration({
+      ...setup,
+      ownsPager: options.pager === undefined,
+      ownsCheckpoint,
+      tasks,
+      startedMs,
+    });
+    undo.push(() => restoration.close());
+    if (fill) await restoration.fill();
+    throwIfAborted(options.signal);
+    return restoration;
+  } catch (error) {
+    for (const step of undo.reverse()) await step();
+    throw error;
+  }
+}
+
+function liveTasks(checkpoint: Checkpoint): LiveTask[] {
+  const live = checkpoint.tasks.filter((task): task is LiveTask => task.state === 'alive');
+  if (live.length > 0) return live;
+  throw new ThawError('NOTHING_TO_RESTORE', {
+    what: 'the image has no live task',
+    expected: 'at least one',
+    found: `${checkpoint.tasks.length} tasks, all dead`,
+    where: checkpoint.directory,
+  });
+}
+
+async function restoreTask(
+  { checkpoint, plan, pager, objects, uffdAccess, fill }: Setup,
+  task: LiveTask,
+  taskPlan: TaskPlan,
+  undo: (() => unknown)[],
+): Promise<RestoredTask> {
+  const userModeOnly = uffdAccess === 'userModeOnly';
+  const start = await prepareHost(checkpoint, task, taskPlan, objects, userModeOnly);
+  let started: Awaited<ReturnType<typeof HostProcess.start>>;
+  try {
+    started = await HostProcess.start(task.pid, start);
+  } finally {
+    closeHostStart(start);
+  }
+  const { host, ready } = started;
+  undo.push(() => host.kill());
+  const { uffd, refusedHints } = ready;
+  if (uffd === undefined) return { task, plan: taskPlan, host, target: undefined, refusedHints };
+  try {
+    const target = await pager.add({
+      uffd,
+      plan: taskPlan,
+      sources: plan.sources,
+      pidfd: host.pidfd,
+      faultAround: fill,
+    });
+    return { task, plan: taskPlan, host, target, refusedHints };
+  } finally {
+    // The pager has its own copy, and the host keeps one.
+    native.closeFd(uffd);
+  }
+}

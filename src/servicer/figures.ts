@@ -1,0 +1,121 @@
+/**
+ * The pager's figures, read from shared memory while it works.
+ *
+ * Writer: native/core/figures.h, latency_histogram.h; the numbers here are its layout.
+ */
+import { readSync } from 'node:fs';
+import { ThawError } from '../errors.js';
+
+const SLOT_BYTES = 4096;
+const STATES = ['free', 'serving', 'resident', 'gone'] as const;
+
+/** Order of the counters in a slot, eight bytes each. */
+const COUNTERS = [
+  'state',
+  'dataPages',
+  'missingPages',
+  'faults',
+  'demandPages',
+  'filledPages',
+  'zeroedPages',
+  'presentPages',
+  'removedPages',
+  'poisonedPages',
+  'deferrals',
+  'residentNs',
+  'startedNs',
+] as const;
+const HISTOGRAM_OFFSET = 16 * 8;
+const SUB_BUCKETS = 8;
+const FIRST_POWER = 8;
+const BUCKETS = 1 + 27 * SUB_BUCKETS;
+
+/** Latencies in microseconds; all null when there was nothing to measure. */
+export interface LatencySummary {
+  readonly p50: number | null;
+  readonly p99: number | null;
+  readonly max: number | null;
+}
+
+/** Figures of one target at one moment. Pages are counts of 4096 bytes. */
+export interface TargetFigures {
+  readonly state: (typeof STATES)[number];
+  /** Pages with stored bytes that the pager has to bring. */
+  readonly dataPages: number;
+  /** Of those, not in yet. */
+  readonly missingPages: number;
+  /** Page faults read from the kernel. */
+  readonly faults: number;
+  /** Pages installed for a fault, those around it included. */
+  readonly demandPages: number;
+  /** Pages installed by the background fill. */
+  readonly filledPages: number;
+  /** Faults answered with the zero page. */
+  readonly zeroedPages: number;
+  /** Pages found present already. */
+  readonly presentPages: number;
+  /** Pages that the target discarded or unmapped before they were in. */
+  readonly removedPages: number;
+  /** Pages that could not be produced: a touch is SIGBUS. */
+  readonly poisonedPages: number;
+  /** Faults put off because an event was unread. */
+  readonly deferrals: number;
+  /** CLOCK_MONOTONIC in nanoseconds when everything was in; 0 before. */
+  readonly residentNs: number;
+  /** CLOCK_MONOTONIC in nanoseconds when the target was added. */
+  readonly startedNs: number;
+  /** From a fault read to its pages installed and the thread woken, as the pager saw it. */
+  readonly latencyUs: LatencySummary;
+}
+
+/** Reads slot `slot` of the pager's shared memory `fd`. */
+export function readFigures(fd: number, slot: number): TargetFigures {
+  const bytes = new Uint8Array(SLOT_BYTES);
+  if (readSync(fd, bytes, 0, SLOT_BYTES, slot * SLOT_BYTES) !== SLOT_BYTES) {
+    throw new ThawError('PAGER_LOST', { what: `figures slot ${slot} cannot be read` });
+  }
+  const view = new DataView(bytes.buffer);
+  const word = (offset: number): number => Number(view.getBigUint64(offset, true));
+  const counters = Object.fromEntries(COUNTERS.map((name, i) => [name, word(i * 8)])) as Record<
+    (typeof COUNTERS)[number],
+    number
+  >;
+  const counts = Array.from({ length: BUCKETS }, (_, i) => word(HISTOGRAM_OFFSET + 8 + i * 8));
+  return {
+    ...counters,
+    state: STATES[counters.state] ?? 'free',
+    latencyUs: summarizeBuckets(counts, word(HISTOGRAM_OFFSET)),
+  };
+}
+
+/** Upper bound of a bucket in nanoseconds. */
+function bucketEndNs(bucket: number): number {
+  if (bucket === 0) return 2 ** FIRST_POWER;
+  const power = FIRST_POWER + Math.floor((bucket - 1) / SUB_BUCKETS);
+  const sub = (bucket - 1) % SUB_BUCKETS;
+  return 2 ** power * (1 + (sub + 1) / SUB_BUCKETS);
+}
+
+/** Percentiles of log-linear bucket counts; at most 12.5 % too high, never above the maximum. */
+export function summarizeBuckets(counts: readonly number[], maxNs: number): LatencySummary {
+  const total = counts.reduce((sum, count) => sum + count, 0);
+  if (total === 0) return { p50: null, p99: null, max: null };
+  const percentile = (share: number): number => {
+    let left = Math.ceil(total * share);
+    const bucket = counts.findIndex((count) => {
+      left -= count;
+      return left <= 0;
+    });
+    return Math.min(bucketEndNs(bucket), maxNs) / 1000;
+  };
+  return { p50: percentile(0.5), p99: percentile(0.99), max: maxNs / 1000 };
+}
+
+/** Percentiles of single measurements in nanoseconds. Sorts a copy. */
+export function summarizeLatencies(latenciesNs: Uint32Array): LatencySummary {
+  if (latenciesNs.length === 0) return { p50: null, p99: null, max: null };
+  const sorted = latenciesNs.slice().sort();
+  const at = (share: number): number =>
+    (sorted[Math.min(sorted.length - 1, Math.ceil(sorted.length * share) - 1)] ?? 0) / 1000;
+  return { p50: at(0.5), p99: at(0.99), max: at(1) };
+}

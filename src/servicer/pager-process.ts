@@ -1,0 +1,233 @@
+/**
+ * The pager's process and the conversation with it: requests out, answers and events in.
+ */
+import { type ChildProcess, spawn } from 'node:child_process';
+import { ThawError } from '../errors.js';
+import { executablePath } from '../executables.js';
+import { native, type ReceivedMessage } from '../native.js';
+import { Channel } from './channel.js';
+import { createDeferred, type Deferred } from './deferred.js';
+import {
+  decodePacket,
+  encodeRequest,
+  PACKET,
+  PACKET_BYTES,
+  type PagerPacket,
+  type PagerRequest,
+  PLAN_ERRORS,
+  PROTOCOL_VERSION,
+  REFUSALS,
+} from './pager-protocol.js';
+
+/**
+ * Longest wait for the pager's hello or an answer, in milliseconds. It answers from memory; only a
+ * stopped process or a machine out of memory takes longer.
+ */
+const ANSWER_MS_MAX = 10_000;
+/** Requests sent and not answered. More wait here, so that the socket never fills up. */
+const PENDING_MAX = 16;
+/** Index of the refusal whose detail is a plan error. */
+const REFUSAL_BAD_PLAN = 6;
+
+interface Exchange {
+  readonly request: PagerRequest;
+  readonly fds: readonly number[];
+  readonly answer: Deferred<PagerPacket>;
+  timer?: NodeJS.Timeout;
+}
+
+/** What the owner of the process is told. */
+export interface PagerProcessHandlers {
+  event(packet: PagerPacket): void;
+  lost(error: ThawError): void;
+}
+
+/** Owns the process and its socket. Belongs to one thread. */
+export class PagerProcess {
+  readonly #child: ChildProcess;
+  readonly #exited: Promise<void>;
+  readonly #channel: Channel;
+  readonly #handlers: PagerProcessHandlers;
+  readonly #hello = createDeferred<number>();
+  readonly #sent = new Map<number, Exchange>();
+  readonly #queue: Exchange[] = [];
+  #nextRequestId = 1;
+  #failure: ThawError | undefined;
+
+  private constructor(handlers: PagerProcessHandlers) {
+    this.#handlers = handlers;
+    const path = executablePath('thaw-pager');
+    const [ours, theirs] = native.socketpair();
+    try {
+      // A session of its own: a Ctrl-C at the terminal must not end the pager before its targets.
+      this.#child = spawn(path, [], {
+        stdio: ['ignore', 'ignore', 'inherit', theirs],
+        detached: true,
+      });
+    } finally {
+      native.closeFd(theirs);
+    }
+    this.#exited = new Promise((resolve) => {
+      this.#child.once('exit', () => resolve());
+      this.#child.once('error', (cause) => {
+        this.#fail(new ThawError('PAGER_START_FAILED', { what: `${path} did not start`, cause }));
+        resolve();
+      });
+    });
+    this.#channel = new Channel(ours, PACKET_BYTES, {
+      message: (message) => this.#receive(message),
+      end: (cause) => this.#fail(this.#lostError(cause)),
+    });
+  }
+
+  /** Starts a pager; `figuresFd` is its shared memory, owned by the caller. */
+  static async start(
+    handlers: PagerProcessHandlers,
+  ): Promise<{ process: PagerProcess; figuresFd: number }> {
+    const process = new PagerProcess(handlers);
+    const timer = setTimeout(
+      () => process.#fail(process.#timeoutError('say hello')),
+      ANSWER_MS_MAX,
+    );
+    try {
+      return { process, figuresFd: await process.#hello.promise };
+    } catch (error) {
+      await process.close();
+      throw error;
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+
+  /** The process's pid. */
+  get pid(): number {
+    return this.#child.pid ?? -1;
+  }
+
+  /** Reserves a request id, for requests that are answered by an event as well. */
+  takeRequestId(): number {
+    return this.#nextRequestId++;
+  }
+
+  /**
+   * Sends a request and waits for its answer.
+   *
+   * @throws PAGER_REFUSED when the pager says no, PAGER_LOST when it is gone or silent.
+   */
+  request(
+    request: Omit<PagerRequest, 'requestId'> & { readonly requestId?: number },
+    fds: readonly number[] = [],
+  ): Promise<PagerPacket> {
+    if (this.#failure !== undefined) return Promise.reject(this.#failure);
+    const requestId = request.requestId ?? this.takeRequestId();
+    const exchange: Exchange = {
+      request: { ...request, requestId },
+      fds,
+      answer: createDeferred(),
+    };
+    this.#queue.push(exchange);
+    this.#pump();
+    return exchange.answer.promise;
+  }
+
+  /** Ends the process. Targets that are still missing pages are not served any more. */
+  async close(): Promise<void> {
+    this.#fail(new ThawError('PAGER_LOST', { what: 'the pager was closed' }), true);
+    await this.#exited;
+  }
+
+  #pump(): void {
+    this.#channel.keepAlive(this.#sent.size + this.#queue.length > 0);
+    while (this.#sent.size < PENDING_MAX) {
+      const exchange = this.#queue[0];
+      if (exchange === undefined) return;
+      if (!this.#channel.send(encodeRequest(exchange.request), exchange.fds)) return;
+      this.#queue.shift();
+      this.#sent.set(exchange.request.requestId, exchange);
+      exchange.timer = setTimeout(
+        () => this.#fail(this.#timeoutError('answer a request')),
+        ANSWER_MS_MAX,
+      );
+    }
+  }
+
+  #receive({ bytes, fds }: ReceivedMessage): void {
+    const packet = decodePacket(bytes);
+    const [fd] = fds;
+    if (packet.kind === PACKET.hello && fd !== undefined) {
+      if (Number(packet.a) === PROTOCOL_VERSION) {
+        this.#channel.keepAlive(false);
+        this.#hello.resolve(fd);
+        return;
+      }
+      native.closeFd(fd);
+      this.#fail(
+        new ThawError('PAGER_START_FAILED', {
+          what: 'the pager speaks another protocol',
+          expected: `version ${PROTOCOL_VERSION}`,
+          found: `version ${packet.a}`,
+          hint: 'The native parts are from another version: run `npm rebuild`',
+        }),
+      );
+      return;
+    }
+    for (const unexpected of fds) native.closeFd(unexpected);
+    if (packet.kind === PACKET.event) this.#handlers.event(packet);
+    else if (packet.kind === PACKET.answer) this.#settle(packet);
+  }
+
+  #settle(packet: PagerPacket): void {
+    const exchange = this.#sent.get(packet.requestId);
+    if (exchange === undefined) return;
+    this.#sent.delete(packet.requestId);
+    clearTimeout(exchange.timer);
+    if (packet.refusal === 0) exchange.answer.resolve(packet);
+    else exchange.answer.reject(refusalError(packet));
+    this.#pump();
+  }
+
+  #fail(error: ThawError, expected = false): void {
+    if (this.#failure !== undefined) return;
+    this.#failure = error;
+    this.#channel.close();
+    // SIGKILL: a pager that does not answer may not heed anything else.
+    if (!expected) this.#child.kill('SIGKILL');
+    this.#hello.reject(error);
+    for (const exchange of [...this.#sent.values(), ...this.#queue]) {
+      clearTimeout(exchange.timer);
+      exchange.answer.reject(error);
+    }
+    this.#sent.clear();
+    this.#queue.length = 0;
+    if (!expected) this.#handlers.lost(error);
+  }
+
+  #lostError(cause: unknown): ThawError {
+    return new ThawError('PAGER_LOST', {
+      what: `the pager (pid ${this.pid}) ended`,
+      hint: 'Its targets cannot get their missing pages any more; restore them again',
+      ...(cause === undefined ? {} : { cause }),
+    });
+  }
+
+  #timeoutError(what: string): ThawError {
+    return new ThawError('PAGER_LOST', {
+      what: `the pager (pid ${this.pid}) did not ${what} within ${ANSWER_MS_MAX / 1000} s`,
+      hint: 'Is it stopped, or the machine out of memory?',
+    });
+  }
+}
+
+function refusalError(packet: PagerPacket): ThawError {
+  const reason = REFUSALS[packet.refusal] ?? `reason ${packet.refusal}`;
+  const detail =
+    packet.refusal === REFUSAL_BAD_PLAN
+      ? (PLAN_ERRORS[Number(packet.a)] ?? `check ${packet.a}`)
+      : packet.errno === 0
+        ? undefined
+        : `errno ${packet.errno}`;
+  return new ThawError('PAGER_REFUSED', {
+    what: `the pager refused a request: ${reason}`,
+    ...(detail === undefined ? {} : { found: detail }),
+  });
+}

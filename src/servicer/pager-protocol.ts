@@ -1,0 +1,109 @@
+/**
+ * The messages between the control plane and the pager: one packet each, little-endian.
+ *
+ * Peer: native/pager/control_messages.h.
+ */
+
+export const PROTOCOL_VERSION = 1;
+
+/** Operations of a request. */
+export const REQUEST = {
+  addSource: 1,
+  addTarget: 2,
+  fill: 3,
+  prefetch: 4,
+  dropTarget: 5,
+  dropSource: 6,
+} as const;
+
+export const TARGET_HAS_PIDFD = 1;
+export const TARGET_WINDOW = 2;
+
+/** What a packet from the pager is. */
+export const PACKET = { hello: 1, answer: 2, event: 3 } as const;
+
+/** What an event tells. */
+export const EVENT = { resident: 1, gone: 2, forked: 3, pageError: 4, prefetchDone: 5 } as const;
+
+/** Why a request was refused, by number. */
+export const REFUSALS: readonly string[] = [
+  'not refused',
+  'the request is malformed',
+  'the descriptor is not a userfaultfd',
+  'a pages image of the plan was not announced',
+  'the pager does not know this target',
+  'the target is there already',
+  'the plan contradicts itself or its pages images',
+  'the pages image cannot be opened or mapped',
+  'the pager has no room for another target',
+  'the pager failed',
+];
+
+/** Which check of a plan failed, by number. Peer: Plan::Error in native/core/plan.h. */
+export const PLAN_ERRORS: readonly string[] = [
+  'none',
+  'it is not sealed',
+  'it is cut off',
+  'its magic is wrong',
+  'its columns do not fit',
+  'a region is out of bounds',
+  'an extent is out of bounds',
+  'an LZ4 block is out of bounds',
+  'an extent lies outside its pages image',
+  'it cannot be mapped',
+];
+
+const REQUEST_BYTES = 40;
+export const PACKET_BYTES = 56;
+
+export interface PagerRequest {
+  readonly op: number;
+  readonly flags?: number;
+  readonly requestId: number;
+  readonly target: number;
+  readonly a?: bigint;
+  readonly b?: bigint;
+  /** Source ids, as the plan counts them. */
+  readonly sources?: readonly number[];
+}
+
+export interface PagerPacket {
+  readonly kind: number;
+  readonly eventKind: number;
+  readonly requestId: number;
+  readonly refusal: number;
+  readonly errno: number;
+  readonly target: number;
+  readonly a: bigint;
+  readonly b: bigint;
+  readonly c: bigint;
+}
+
+export function encodeRequest(request: PagerRequest): Uint8Array {
+  const sources = request.sources ?? [];
+  const bytes = new Uint8Array(REQUEST_BYTES + sources.length * 4);
+  const view = new DataView(bytes.buffer);
+  view.setUint32(0, request.op, true);
+  view.setUint32(4, request.flags ?? 0, true);
+  view.setBigUint64(8, BigInt(request.requestId), true);
+  view.setBigUint64(16, BigInt(request.target), true);
+  view.setBigUint64(24, request.a ?? 0n, true);
+  view.setBigUint64(32, request.b ?? 0n, true);
+  for (const [i, source] of sources.entries()) view.setUint32(REQUEST_BYTES + i * 4, source, true);
+  return bytes;
+}
+
+export function decodePacket(bytes: Uint8Array): PagerPacket {
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  return {
+    kind: view.getUint32(0, true),
+    eventKind: view.getUint32(4, true),
+    requestId: Number(view.getBigUint64(8, true)),
+    refusal: view.getUint32(16, true),
+    errno: view.getInt32(20, true),
+    target: Number(view.getBigUint64(24, true)),
+    a: view.getBigUint64(32, true),
+    b: view.getBigUint64(40, true),
+    c: view.getBigUint64(48, true),
+  };
+}

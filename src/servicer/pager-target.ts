@@ -1,0 +1,135 @@
+/**
+ * One target of a pager: an address space whose missing pages the pager brings.
+ */
+import { EventEmitter } from 'node:events';
+import { formatRange, formatVaddr } from '../address.js';
+import { ThawError } from '../errors.js';
+import { createDeferred } from './deferred.js';
+import { readFigures, type TargetFigures } from './figures.js';
+import type { PagerProcess } from './pager-process.js';
+import { REQUEST } from './pager-protocol.js';
+
+/** How the service of a target ended. */
+export type TargetEnd = 'resident' | 'gone';
+
+/** Events of a {@link PagerTarget}. */
+export interface PagerTargetEvents {
+  /** Pages could not be produced and are poisoned (a touch is SIGBUS); code PAGE_FAILED. */
+  pageError: [error: ThawError];
+}
+
+/**
+ * A target. Made by `Pager.add`, or by the pager itself for a forked child.
+ *
+ * Belongs to the thread of its pager.
+ */
+export class PagerTarget extends EventEmitter<PagerTargetEvents> {
+  /** The pager's number for it. */
+  readonly id: number;
+  readonly #process: PagerProcess;
+  readonly #figuresFd: number;
+  #slot = -1;
+  readonly #forget: () => void;
+  readonly #finished = createDeferred<TargetEnd>();
+  readonly #prefetches = new Map<number, () => void>();
+  #last: TargetFigures | undefined;
+
+  /** @internal */
+  constructor(process: PagerProcess, figuresFd: number, id: number, forget: () => void) {
+    super();
+    this.id = id;
+    this.#process = process;
+    this.#figuresFd = figuresFd;
+    this.#forget = forget;
+  }
+
+  /** @internal Names the figures slot; before that, the pager has not accepted the target. */
+  bind(slot: number): this {
+    this.#slot = slot;
+    return this;
+  }
+
+  /**
+   * Settles when the pager has let go: `'resident'` when everything is in, `'gone'` when the target
+   * ended first. Rejects with PAGER_LOST when the pager ends before.
+   */
+  get finished(): Promise<TargetEnd> {
+    return this.#finished.promise;
+  }
+
+  /** The figures at this moment; after {@link drop}, those of its moment. */
+  figures(): TargetFigures {
+    return this.#last ?? readFigures(this.#figuresFd, this.#slot);
+  }
+
+  /** Starts the background fill of everything that is missing. Ranges must be registered by now. */
+  async fill(): Promise<void> {
+    await this.#process.request({ op: REQUEST.fill, target: this.id });
+  }
+
+  /**
+   * Brings the pages of [start, end) in ahead of everything else; resolves when they are (pages that
+   * cannot be produced are reported by `pageError`). Has no limit of its own: it takes as long as the
+   * source.
+   */
+  async prefetch(start: bigint, end: bigint): Promise<void> {
+    if (start >= end || start % 4096n !== 0n || end % 4096n !== 0n) {
+      throw new ThawError('INVALID_ARGUMENT', {
+        what: 'the range to prefetch is not one of whole pages',
+        found: formatRange(start, end),
+      });
+    }
+    const requestId = this.#process.takeRequestId();
+    const done = createDeferred<void>();
+    this.#prefetches.set(requestId, () => done.resolve());
+    this.#finished.promise.then(
+      () => done.resolve(),
+      (error) => done.reject(error),
+    );
+    await this.#process.request({
+      op: REQUEST.prefetch,
+      target: this.id,
+      requestId,
+      a: start,
+      b: end,
+    });
+    await done.promise;
+  }
+
+  /** Has the pager forget this target and free its figures. What is missing then stays missing. */
+  async drop(): Promise<void> {
+    if (this.#last !== undefined) return;
+    this.#last = this.figures();
+    this.#forget();
+    await this.#process.request({ op: REQUEST.dropTarget, target: this.id });
+  }
+
+  /** @internal */
+  finish(end: TargetEnd): void {
+    this.#finished.resolve(end);
+  }
+
+  /** @internal */
+  lose(error: ThawError): void {
+    this.#finished.reject(error);
+  }
+
+  /** @internal */
+  prefetchDone(requestId: number): void {
+    this.#prefetches.get(requestId)?.();
+    this.#prefetches.delete(requestId);
+  }
+
+  /** @internal */
+  failPages(vaddr: bigint, pageCount: number, sourcePath: string, reason: string): void {
+    this.emit(
+      'pageError',
+      new ThawError('PAGE_FAILED', {
+        what: `${pageCount} page${pageCount === 1 ? '' : 's'} at ${formatVaddr(vaddr)} cannot be produced`,
+        found: reason,
+        where: sourcePath,
+        hint: 'The pages are poisoned (SIGBUS when touched); check the image with `thaw verify`',
+      }),
+    );
+  }
+}

@@ -1,0 +1,228 @@
+/**
+ * The pager as the control plane sees it: a process that serves the page faults of many targets.
+ */
+import { EventEmitter } from 'node:events';
+import { closeSync, fstatSync, openSync } from 'node:fs';
+import { errnoCode, ThawError } from '../errors.js';
+import { native } from '../native.js';
+import { encodePlan } from '../plan/plan-columns.js';
+import type { PagesSource, TaskPlan } from '../plan/restore-plan.js';
+import { PagerProcess } from './pager-process.js';
+import {
+  EVENT,
+  type PagerPacket,
+  REQUEST,
+  TARGET_HAS_PIDFD,
+  TARGET_WINDOW,
+} from './pager-protocol.js';
+import { PagerTarget } from './pager-target.js';
+
+/** What a target is made of. */
+export interface TargetOptions {
+  /**
+   * A userfaultfd whose UFFDIO_API is done and whose ranges are registered for missing pages. The
+   * pager gets a duplicate: the caller keeps its own, and may close it.
+   */
+  readonly uffd: number;
+  /** The plan of the task; its addresses are those of the uffd's address space. */
+  readonly plan: TaskPlan;
+  /** The pages images that the plan names. */
+  readonly sources: readonly PagesSource[];
+  /** A pidfd of the process, so that its end is noticed at once; duplicated like `uffd`. */
+  readonly pidfd?: number;
+  /**
+   * Whether a fault may bring neighbours in where the program shows a pattern.
+   * @default true
+   */
+  readonly faultAround?: boolean;
+}
+
+/** Events of a {@link Pager}. */
+export interface PagerEvents {
+  /** A target forked; the child is served from now on. */
+  fork: [parent: PagerTarget, child: PagerTarget];
+  /** The process ended or does not answer; every target is lost with it. Code PAGER_LOST. */
+  lost: [error: ThawError];
+}
+
+/**
+ * A running pager.
+ *
+ * Owns its process. One pager serves any number of targets and maps each pages image once for all of
+ * them. All calls belong to the thread that started it.
+ *
+ * @example
+ * const pager = await Pager.start();
+ * const target = await pager.add({ uffd, plan: plan.tasks[0], sources: plan.sources });
+ * await target.fill();
+ * await target.finished; // 'resident' or 'gone'
+ * await pager.close();
+ */
+export class Pager extends EventEmitter<PagerEvents> implements AsyncDisposable {
+  #process!: PagerProcess;
+  #figuresFd = -1;
+  readonly #targets = new Map<number, PagerTarget>();
+  readonly #sourcePaths = new Map<number, readonly string[]>();
+  readonly #sources = new Map<string, Promise<number>>();
+  #nextTargetId = 1;
+  #nextSourceId = 1;
+
+  private constructor() {
+    super();
+  }
+
+  /**
+   * Starts a pager.
+   *
+   * @throws PAGER_START_FAILED, or NATIVE_MISSING when it was not built.
+   */
+  static async start(): Promise<Pager> {
+    const pager = new Pager();
+    const started = await PagerProcess.start({
+      event: (packet) => pager.#dispatch(packet),
+      lost: (error) => pager.#lose(error),
+    });
+    pager.#process = started.process;
+    pager.#figuresFd = started.figuresFd;
+    return pager;
+  }
+
+  /** The pid of the pager's process. */
+  get pid(): number {
+    return this.#process.pid;
+  }
+
+  /**
+   * Serves a target from now on.
+   *
+   * @throws PAGER_REFUSED when uffd, plan or sources are not what they should be; PAGES_MISSING when a
+   * pages image cannot be opened.
+   */
+  async add(options: TargetOptions): Promise<PagerTarget> {
+    const sources = await Promise.all(options.sources.map((source) => this.#announce(source)));
+    const id = this.#nextTargetId++;
+    const planFd = native.createSealedMemfd('thaw-plan', [encodePlan(options.plan)]);
+    // Known before the pager is: its first event may overtake the answer.
+    const target = this.#adopt(
+      id,
+      options.sources.map((source) => source.path),
+    );
+    try {
+      const fds = [options.uffd, planFd];
+      if (options.pidfd !== undefined) fds.push(options.pidfd);
+      let flags = options.pidfd === undefined ? 0 : TARGET_HAS_PIDFD;
+      if (options.faultAround ?? true) flags |= TARGET_WINDOW;
+      const answer = this.#process.request(
+        { op: REQUEST.addTarget, target: id, flags, sources },
+        fds,
+      );
+      return target.bind(Number((await answer).a));
+    } catch (error) {
+      this.#forget(id);
+      throw error;
+    } finally {
+      native.closeFd(planFd);
+    }
+  }
+
+  /** Ends the pager. Targets that are still missing pages are not served any more. */
+  async close(): Promise<void> {
+    if (this.#figuresFd < 0) return;
+    for (const target of this.#targets.values()) {
+      target.lose(new ThawError('PAGER_LOST', { what: 'the pager was closed' }));
+    }
+    await this.#process.close();
+    native.closeFd(this.#figuresFd);
+    this.#figuresFd = -1;
+  }
+
+  /** The same as {@link close}. */
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
+  #adopt(id: number, sourcePaths: readonly string[]): PagerTarget {
+    const target = new PagerTarget(this.#process, this.#figuresFd, id, () => this.#forget(id));
+    this.#targets.set(id, target);
+    this.#sourcePaths.set(id, sourcePaths);
+    return target;
+  }
+
+  #forget(id: number): void {
+    this.#targets.delete(id);
+    this.#sourcePaths.delete(id);
+  }
+
+  /** Hands a pages image over once, however many plans name it. Resolves to the pager's number. */
+  #announce(source: PagesSource): Promise<number> {
+    let fd: number;
+    try {
+      fd = openSync(source.path, 'r');
+    } catch (cause) {
+      throw new ThawError('PAGES_MISSING', {
+        what: 'a pages image cannot be opened',
+        where: source.path,
+        cause,
+      });
+    }
+    const { dev, ino, size, mtimeMs } = fstatSync(fd);
+    const key = `${dev}:${ino}:${size}:${mtimeMs}`;
+    const known = this.#sources.get(key);
+    if (known !== undefined) {
+      closeSync(fd);
+      return known;
+    }
+    const id = this.#nextSourceId++;
+    const announced = this.#process
+      .request({ op: REQUEST.addSource, target: id }, [fd])
+      .then(() => id)
+      .finally(() => closeSync(fd));
+    this.#sources.set(key, announced);
+    announced.catch(() => this.#sources.delete(key));
+    return announced;
+  }
+
+  #dispatch(packet: PagerPacket): void {
+    const target = this.#targets.get(packet.target);
+    if (target === undefined) return;
+    switch (packet.eventKind) {
+      case EVENT.resident:
+        target.finish('resident');
+        break;
+      case EVENT.gone:
+        target.finish('gone');
+        break;
+      case EVENT.forked: {
+        const paths = this.#sourcePaths.get(target.id) ?? [];
+        this.emit('fork', target, this.#adopt(Number(packet.a), paths).bind(Number(packet.b)));
+        break;
+      }
+      case EVENT.pageError: {
+        const path = this.#sourcePaths.get(target.id)?.[Number(packet.c)] ?? 'unknown pages image';
+        target.failPages(packet.a, Number(packet.b), path, failureText(packet.errno));
+        break;
+      }
+      case EVENT.prefetchDone:
+        target.prefetchDone(Number(packet.a));
+        break;
+    }
+  }
+
+  #lose(error: ThawError): void {
+    for (const target of this.#targets.values()) target.lose(error);
+    this.emit('lost', error);
+  }
+}
+
+/** What an errno of the pager means for a page. */
+function failureText(errno: number): string {
+  switch (errnoCode(errno)) {
+    case 'EBADMSG':
+      return 'a block that is not what LZ4 wrote';
+    case 'ENODATA':
+    case 'EFAULT':
+      return 'a pages image that ends before the page';
+    default:
+      return `${errnoCode(errno) ?? `errno ${errno}`} when reading the pages image`;
+  }
+}
