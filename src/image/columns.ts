@@ -28,9 +28,9 @@ export class GrowingColumn<T extends NumberColumn> {
     this.length += values.length;
   }
 
-  /** The column, of exactly its rows. The growing one must not be used afterwards. */
+  /** The column, of exactly its rows: a view, as capacity that was never written costs no memory. */
   finish(): T {
-    return this.#rows.slice(0, this.length) as T;
+    return this.#rows.subarray(0, this.length) as T;
   }
 
   #reserve(length: number): void {

@@ -228,7 +228,9 @@ class ChunkedInput {
 
   /** The next `count` bytes, which are buffered already. */
   take(count: number): Uint8Array {
-    const bytes = this.#buffer.subarray(this.#begin, this.#begin + count);
+    // Not subarray(): a Buffer is three times as dear to make, and there may be a million records.
+    const { buffer, byteOffset } = this.#buffer;
+    const bytes = new Uint8Array(buffer, byteOffset + this.#begin, count);
     this.#begin += count;
     this.position += count;
     return bytes;
@@ -237,7 +239,8 @@ class ChunkedInput {
   /** The next 4 bytes, which are buffered already. */
   takeUint32(): number {
     const value = this.#buffer.readUInt32LE(this.#begin);
-    this.take(4);
+    this.#begin += 4;
+    this.position += 4;
     return value;
   }
 }
