@@ -1,0 +1,129 @@
+import { readFileSync } from 'node:fs';
+import { afterEach, describe, expect, it } from 'vitest';
+import { PAGE_SIZE } from '../../src/address.js';
+import { RegisterMode } from '../../src/uffd/flags.js';
+import { Mapping } from '../../src/uffd/mapping.js';
+import { map, nextEvent, page, registered, release, text } from './memory.js';
+
+const PAGE = BigInt(PAGE_SIZE);
+
+afterEach(release);
+
+function isMapped(vaddr: bigint): boolean {
+  return readFileSync('/proc/self/maps', 'utf8')
+    .split('\n')
+    .some((line) => {
+      const [start = '', end = ''] = (line.split(' ')[0] ?? '').split('-');
+      return line !== '' && BigInt(`0x${start}`) <= vaddr && vaddr < BigInt(`0x${end}`);
+    });
+}
+
+describe('Mapping', () => {
+  it('is written and read, private or shared', async () => {
+    for (const kind of ['anonymous', 'shared'] as const) {
+      const mapping = map(2, kind);
+      expect(mapping.shared).toBe(kind === 'shared');
+      await mapping.write(PAGE_SIZE - 2, Buffer.from('border'));
+      expect(text(await mapping.read(PAGE_SIZE - 3, 8))).toBe('\0border\0');
+      expect(await mapping.read(0, 0)).toHaveLength(0);
+    }
+  });
+
+  it('goes where it is told, unless something is there', async () => {
+    const free = map(1);
+    const { vaddr } = free;
+    await free.unmap();
+    const mapping = Mapping.anonymous(PAGE_SIZE, { vaddr });
+    expect(mapping.vaddr).toBe(vaddr);
+    expect(() => Mapping.anonymous(PAGE_SIZE, { vaddr })).toThrow(
+      expect.objectContaining({ code: 'EEXIST', syscall: 'mmap' }),
+    );
+    await mapping.unmap();
+    expect(isMapped(vaddr)).toBe(false);
+  });
+
+  it('shares its memfd with an alias, private memory has none', async () => {
+    const mapping = map(1, 'shared');
+    const alias = mapping.alias({ protection: { read: true } });
+    await mapping.write(0, Buffer.from('seen'));
+    expect(text(await alias.read(0, 4))).toBe('seen');
+    await alias.unmap();
+    expect(() => map(1).alias()).toThrow(expect.objectContaining({ code: 'INVALID_ARGUMENT' }));
+  });
+
+  it('rejects what would be SIGSEGV, with the bytes done', async () => {
+    const mapping = map(2);
+    await mapping.protect({ read: true }, PAGE_SIZE, PAGE_SIZE);
+    await expect(mapping.write(PAGE_SIZE - 1, Buffer.from('ab'))).rejects.toMatchObject({
+      code: 'EFAULT',
+      syscall: 'write',
+      found: 'SIGSEGV',
+      bytesDone: 1,
+      range: { start: mapping.vaddr + PAGE - 1n, end: mapping.vaddr + PAGE + 1n },
+    });
+    await mapping.protect({});
+    await expect(mapping.touch()).rejects.toMatchObject({ code: 'EFAULT', bytesDone: 0 });
+    await mapping.protect({ read: true, write: true });
+    await mapping.touch();
+  });
+
+  it('forgets zapped pages', async () => {
+    for (const kind of ['anonymous', 'shared'] as const) {
+      const mapping = map(2, kind);
+      await mapping.write(0, page('gone', 2));
+      await mapping.write(PAGE_SIZE, Buffer.from('kept'));
+      await mapping.zap(0, PAGE_SIZE);
+      expect(text(await mapping.read(0, 4))).toBe('\0'.repeat(4));
+      expect(text(await mapping.read(PAGE_SIZE, 4))).toBe('kept');
+    }
+  });
+
+  it('touches every page', async () => {
+    const { uffd, mapping } = registered({ pages: 3 });
+    const touching = mapping.touch(PAGE_SIZE);
+    for (const index of [1n, 2n]) {
+      const event = await nextEvent(uffd, 'pagefault');
+      expect(event.vaddr).toBe(mapping.vaddr + index * PAGE);
+      uffd.zeropage(event.vaddr, PAGE_SIZE);
+    }
+    await touching;
+  });
+
+  it('lets very many accesses wait without stopping anything else', async () => {
+    const { uffd, mapping } = registered({ pages: 100 });
+    const reads = Array.from({ length: 100 }, (_, index) => mapping.read(index * PAGE_SIZE, 1));
+    const other = map(1);
+    await other.write(0, Buffer.from('free'));
+    expect(text(await other.read(0, 4))).toBe('free');
+    uffd.zeropage(mapping.vaddr, mapping.byteLength).orThrow();
+    await Promise.all(reads);
+  });
+
+  it('unmaps after what was begun before, and refuses what comes after', async () => {
+    const { uffd, mapping } = registered({ pages: 1, modes: RegisterMode.MISSING });
+    const reading = mapping.read(0, 4);
+    await nextEvent(uffd, 'pagefault');
+    const unmapping = mapping.unmap();
+    await expect(mapping.read(0, 1)).rejects.toMatchObject({ code: 'INVALID_ARGUMENT' });
+    uffd.copy(mapping.vaddr, page('last')).orThrow();
+    expect(text(await reading)).toBe('last');
+    await unmapping;
+    expect(isMapped(mapping.vaddr)).toBe(false);
+    await expect(mapping.unmap()).rejects.toMatchObject({ code: 'INVALID_ARGUMENT' });
+  });
+
+  it('checks spans', async () => {
+    const mapping = map(1);
+    const refused = { code: 'INVALID_ARGUMENT' };
+    await expect(mapping.read(PAGE_SIZE, 1)).rejects.toMatchObject(refused);
+    await expect(mapping.read(-1, 1)).rejects.toMatchObject(refused);
+    await expect(mapping.read(0.5, 1)).rejects.toMatchObject(refused);
+    await expect(mapping.write(1, page(''))).rejects.toMatchObject(refused);
+    await expect(mapping.zap(0, 100)).rejects.toMatchObject(refused);
+    await expect(mapping.protect({}, 8)).rejects.toMatchObject(refused);
+    expect(() => Mapping.anonymous(100)).toThrow(expect.objectContaining(refused));
+    expect(() => Mapping.anonymous(PAGE_SIZE, { vaddr: 5n })).toThrow(
+      expect.objectContaining(refused),
+    );
+  });
+});
