@@ -10,6 +10,7 @@ import { native, type ReceivedMessage } from '../native.js';
 import { Channel } from '../servicer/channel.js';
 import { createDeferred, type Deferred } from '../servicer/deferred.js';
 import { readAll, writeAll } from './file-bytes.js';
+import type { AddressRange } from './gaps.js';
 
 const ANSWER_BYTES = 32;
 const REQUEST_BYTES = 16;
@@ -17,6 +18,9 @@ const REQUEST_TOUCH = 1;
 const STAGE_READY = 0;
 /** Longest wait for a host to map its regions, in milliseconds; its eager pages are read in it. */
 const READY_MS_MAX = 60_000;
+
+/** Most threads of one touch. Peer: native/host/host_plan.h. */
+export const HOST_THREADS_MAX = 64;
 
 /** Flags in the low bits of a touch word. Peer: native/host/host_plan.h. */
 export const TOUCH_THROUGH_MEM = 1n;
@@ -45,6 +49,8 @@ export interface HostStart {
   readonly eagerFd: number;
   /** Objects that regions map; they become descriptors 6 and up. */
   readonly objectFds: readonly number[];
+  /** Size of the gap that the host takes for itself. */
+  readonly blockBytes: number;
 }
 
 /** First descriptor of the objects in a host. */
@@ -54,8 +60,8 @@ export const FIRST_OBJECT_FD = 6;
 export interface HostReady {
   /** Its userfaultfd, owned by the caller; undefined when nothing is lazy. */
   readonly uffd: number | undefined;
-  /** Where its own memory starts, outside every region of the image. */
-  readonly blockStart: bigint;
+  /** Its own memory, outside every region of the image. */
+  readonly block: AddressRange;
   /** madvise calls that this kernel refused (advice only: no content depends on it). */
   readonly refusedHints: number;
 }
@@ -134,11 +140,12 @@ export class HostProcess {
       if (view.getUint32(0, true) !== STAGE_READY || view.getInt32(4, true) !== 0) {
         throw host.#stageError(view);
       }
+      const blockStart = view.getBigUint64(16, true);
       return {
         host,
         ready: {
           uffd: message.fds[0],
-          blockStart: view.getBigUint64(16, true),
+          block: { start: blockStart, end: blockStart + BigInt(start.blockBytes) },
           refusedHints: view.getUint32(24, true),
         },
       };

@@ -48,7 +48,7 @@ export async function prepareHost(
     const planFd = native.createSealedMemfd('thaw-host-plan', [
       encodeHostPlan(hostPlan, process.pid, gapsFor(task, hostPlan)),
     ]);
-    return { planFd, eagerFd, objectFds };
+    return { planFd, eagerFd, objectFds, blockBytes: hostBlockBytes(hostPlan) };
   } catch (error) {
     closeSync(eagerFd);
     throw error;

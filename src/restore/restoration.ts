@@ -9,6 +9,7 @@ import type { TargetFigures } from '../servicer/figures.js';
 import type { Pager } from '../servicer/pager.js';
 import type { PagerTarget } from '../servicer/pager-target.js';
 import { type Access, pagesToTouch } from './access.js';
+import type { AddressRange } from './gaps.js';
 import { type HostProcess, TOUCH_WITHOUT_CRC } from './host-process.js';
 import type { MappedObjects } from './mapped-objects.js';
 import { succeeded, touchInBatches } from './touch-batches.js';
@@ -22,6 +23,8 @@ export interface RestoredTask {
   readonly plan: TaskPlan;
   /** The process that stands in for it. */
   readonly host: HostProcess;
+  /** The host's own memory, in a gap between the task's regions. */
+  readonly hostBlock: AddressRange;
   /** Its side of the pager; undefined when nothing of it is lazy. */
   readonly target: PagerTarget | undefined;
   /** madvise calls that this kernel refused. */

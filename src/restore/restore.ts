@@ -122,8 +122,9 @@ async function restoreTask(
   }
   const { host, ready } = started;
   undo.push(() => host.kill());
-  const { uffd, refusedHints } = ready;
-  if (uffd === undefined) return { task, plan: taskPlan, host, target: undefined, refusedHints };
+  const { uffd, refusedHints, block } = ready;
+  const restored = { task, plan: taskPlan, host, hostBlock: block, refusedHints };
+  if (uffd === undefined) return { ...restored, target: undefined };
   try {
     const target = await pager.add({
       uffd,
@@ -132,7 +133,7 @@ async function restoreTask(
       pidfd: host.pidfd,
       faultAround: fill,
     });
-    return { task, plan: taskPlan, host, target, refusedHints };
+    return { ...restored, target };
   } finally {
     // The pager has its own copy, and the host keeps one.
     native.closeFd(uffd);

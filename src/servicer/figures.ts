@@ -65,7 +65,13 @@ export interface TargetFigures {
   /** CLOCK_MONOTONIC in nanoseconds when the target was added. */
   readonly startedNs: number;
   /** From a fault read to its pages installed and the thread woken, as the pager saw it. */
-  readonly latencyUs: LatencySummary;
+  readonly latency: LatencyCounts;
+}
+
+/** A histogram of latencies: counts by log-linear bucket, and the exact maximum. */
+export interface LatencyCounts {
+  readonly counts: readonly number[];
+  readonly maxNs: number;
 }
 
 /** Reads slot `slot` of the pager's shared memory `fd`. */
@@ -84,7 +90,7 @@ export function readFigures(fd: number, slot: number): TargetFigures {
   return {
     ...counters,
     state: STATES[counters.state] ?? 'free',
-    latencyUs: summarizeBuckets(counts, word(HISTOGRAM_OFFSET)),
+    latency: { counts, maxNs: word(HISTOGRAM_OFFSET) },
   };
 }
 
@@ -96,8 +102,12 @@ function bucketEndNs(bucket: number): number {
   return 2 ** power * (1 + (sub + 1) / SUB_BUCKETS);
 }
 
-/** Percentiles of log-linear bucket counts; at most 12.5 % too high, never above the maximum. */
-export function summarizeBuckets(counts: readonly number[], maxNs: number): LatencySummary {
+/** Percentiles over histograms together; at most 12.5 % too high, never above the maximum. */
+export function summarizeHistograms(histograms: readonly LatencyCounts[]): LatencySummary {
+  const maxNs = Math.max(0, ...histograms.map((histogram) => histogram.maxNs));
+  const counts = Array.from({ length: BUCKETS }, (_, bucket) =>
+    histograms.reduce((sum, histogram) => sum + (histogram.counts[bucket] ?? 0), 0),
+  );
   const total = counts.reduce((sum, count) => sum + count, 0);
   if (total === 0) return { p50: null, p99: null, max: null };
   const percentile = (share: number): number => {

@@ -1,0 +1,38 @@
+#!/usr/bin/env node
+/**
+ * The `thaw` command.
+ */
+import { createRequire } from 'node:module';
+import { Command, CommanderError } from 'commander';
+import { addCheckCommand } from './check-command.js';
+import { EXIT } from './exit-status.js';
+import { printError } from './print-error.js';
+import { addRestoreCommand } from './restore-command.js';
+
+const { version } = createRequire(import.meta.url)('../../package.json') as { version: string };
+
+// A reader that goes away (`thaw check | head`) is no failure of ours.
+process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+  if (error.code === 'EPIPE') process.exit(EXIT.ok);
+  throw error;
+});
+
+const program = new Command('thaw')
+  .description('Lazy restore of process checkpoints: start at once, bring each page when touched')
+  .version(version, '-V, --version')
+  .showHelpAfterError('(--help lists commands and options)')
+  .exitOverride();
+addRestoreCommand(program);
+addCheckCommand(program);
+
+try {
+  await program.parseAsync();
+} catch (error) {
+  if (error instanceof CommanderError) {
+    // Help and version end with 0; commander has printed everything else already.
+    process.exitCode = error.exitCode === 0 ? EXIT.ok : EXIT.usage;
+  } else {
+    printError(error);
+    process.exitCode = EXIT.failed;
+  }
+}

@@ -1,0 +1,148 @@
+/**
+ * `thaw restore <image>`.
+ */
+import { type Command, InvalidArgumentError, Option } from 'commander';
+import { ThawError } from '../errors.js';
+import { type Access, parseAccess } from '../restore/access.js';
+import { HOST_THREADS_MAX } from '../restore/host-process.js';
+import type { Restoration } from '../restore/restoration.js';
+import { restore } from '../restore/restore.js';
+import { EXIT } from './exit-status.js';
+import { Interruption } from './interruption.js';
+import { printError } from './print-error.js';
+import { buildFailureReport, buildReport, type RestoreReport } from './restore-report.js';
+import { type Output, printHeader, printSummary, startProgress } from './restore-view.js';
+
+interface RestoreFlags {
+  readonly access: Access;
+  readonly seed: number;
+  readonly touchThreads: number;
+  readonly fill: 'on' | 'off';
+  readonly verify?: true;
+  readonly keep?: true;
+  readonly json?: true;
+  readonly verbose?: true;
+}
+
+/** Adds the command to `program`; its exit status goes to process.exitCode. */
+export function addRestoreCommand(program: Command): void {
+  program
+    .command('restore')
+    .description('restore an image lazily into host processes, each page when it is touched')
+    .argument('<image>', 'directory of a CRIU dump')
+    .addOption(
+      new Option('--access <pattern>', 'pages to touch: none, sequential, random or N%')
+        .argParser(asArgument(parseAccess))
+        .default({ kind: 'none' }, 'none'),
+    )
+    .option('--seed <n>', 'seed of random and N%', asArgument(wholeNumber(0, 0xffffffff)), 1)
+    .option(
+      '--touch-threads <n>',
+      'threads a task that touch at the same time',
+      asArgument(wholeNumber(1, HOST_THREADS_MAX)),
+      1,
+    )
+    .addOption(
+      new Option('--fill <mode>', 'bring the untouched pages in behind the program')
+        .choices(['on', 'off'])
+        .default('on'),
+    )
+    .option('--verify', 'compare every page with the image; a difference exits with 1')
+    .option('--keep', 'leave the hosts standing until SIGINT or SIGTERM')
+    .option('--json', 'print one JSON object instead of text')
+    .option('-v, --verbose', "print the pager's figures too")
+    .action(async (image: string, flags: RestoreFlags) => {
+      process.exitCode = await runRestore(image, flags);
+    });
+}
+
+async function runRestore(image: string, flags: RestoreFlags): Promise<number> {
+  const interruption = new Interruption();
+  // With --json, stdout holds the object and nothing else.
+  const output: Output = flags.json ? { write: () => {} } : process.stdout;
+  let restoration: Restoration | undefined;
+  try {
+    restoration = await restore(image, {
+      fill: flags.fill === 'on',
+      signal: interruption.signal,
+    });
+    // Ends whatever waits on a host, too.
+    const started = restoration;
+    interruption.signal.addEventListener('abort', () => void started.close(), { once: true });
+    printHeader(output, image, restoration);
+    const report = await carryOut(image, restoration, flags, output, interruption.signal);
+    if (flags.json) process.stdout.write(`${JSON.stringify(report)}\n`);
+    else printSummary(output, report, flags.verbose === true);
+    for (const { code, message } of report.errors) printError({ code, message });
+    if (flags.keep) await keep(restoration, output, interruption);
+    return succeeded(report) ? EXIT.ok : EXIT.failed;
+  } catch (error) {
+    if (interruption.signal.aborted) return interruption.exitStatus;
+    if (flags.json) process.stdout.write(`${JSON.stringify(buildFailureReport(image, error))}\n`);
+    printError(error);
+    return EXIT.failed;
+  } finally {
+    await restoration?.close();
+    interruption.stop();
+  }
+}
+
+async function carryOut(
+  image: string,
+  restoration: Restoration,
+  flags: RestoreFlags,
+  output: Output,
+  signal: AbortSignal,
+): Promise<RestoreReport> {
+  const stopProgress = startProgress(output, restoration);
+  try {
+    const { seed, touchThreads: threads } = flags;
+    const touched = await restoration.touch(flags.access, { seed, threads, signal });
+    const residentMs = flags.fill === 'on' ? await restoration.resident : null;
+    const verify = flags.verify ? await restoration.verify(signal) : undefined;
+    return buildReport({ image, restoration, touched, residentMs, verify });
+  } finally {
+    stopProgress();
+  }
+}
+
+async function keep(
+  restoration: Restoration,
+  output: Output,
+  interruption: Interruption,
+): Promise<void> {
+  const pids = restoration.tasks.map(({ host }) => host.pid);
+  output.write(`keeping   ${pids.join(' ')}  (end with Ctrl-C or SIGTERM to ${process.pid})\n`);
+  await interruption.wait();
+}
+
+function succeeded(report: RestoreReport): boolean {
+  return (
+    report.errors.length === 0 &&
+    [...report.tasks, ...report.shared].every((part) => (part.mismatched ?? 0) === 0)
+  );
+}
+
+/** Makes a parser's ThawError a usage error of the command line. */
+function asArgument<T>(parse: (text: string) => T): (text: string) => T {
+  return (text) => {
+    try {
+      return parse(text);
+    } catch (error) {
+      if (error instanceof ThawError) throw new InvalidArgumentError(`${error.message}.`);
+      throw error;
+    }
+  };
+}
+
+function wholeNumber(min: number, max: number): (text: string) => number {
+  return (text) => {
+    const value = /^\d+$/.test(text) ? Number(text) : Number.NaN;
+    if (value >= min && value <= max) return value;
+    throw new ThawError('INVALID_ARGUMENT', {
+      what: 'not a whole number in range',
+      expected: `${min} to ${max}`,
+      found: text,
+    });
+  };
+}

@@ -1,0 +1,32 @@
+/**
+ * How the command writes numbers and lines for people.
+ */
+import prettyBytes from 'pretty-bytes';
+import { PAGE_SIZE } from '../address.js';
+
+/** `1,118 pages (4.58 MB)`. */
+export function formatPages(pages: number): string {
+  const unit = pages === 1 ? 'page' : 'pages';
+  return `${formatCount(pages)} ${unit} (${prettyBytes(pages * PAGE_SIZE, { binary: true })})`;
+}
+
+/** `1,118`. */
+export function formatCount(count: number): string {
+  return count.toLocaleString('en-US');
+}
+
+/** `3 tasks`, `1 task`. */
+export function formatNumberOf(count: number, noun: string): string {
+  return `${formatCount(count)} ${noun}${count === 1 ? '' : 's'}`;
+}
+
+/** `83 ms`, `1.24 s`. */
+export function formatMs(ms: number): string {
+  return ms < 1000 ? `${ms.toFixed(ms < 10 ? 1 : 0)} ms` : `${(ms / 1000).toFixed(2)} s`;
+}
+
+/** `13 µs`, `1.3 ms`, or `-` where nothing was measured. */
+export function formatUs(us: number | null): string {
+  if (us === null) return '-';
+  return us < 1000 ? `${us.toFixed(us < 10 ? 1 : 0)} µs` : formatMs(us / 1000);
+}
