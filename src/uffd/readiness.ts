@@ -4,7 +4,15 @@
 import { type FdWatcher, native } from '../native.js';
 
 /** How a wait ended. */
-export type ReadyState = 'ready' | 'timeout' | 'closed';
+export type ReadyState = 'ready' | 'given-up' | 'closed';
+
+/** When a wait gives up. */
+export interface WaitLimits {
+  /** @default no limit */
+  readonly timeoutMs?: number;
+  /** Ends the wait early, as a time-out does. */
+  readonly signal?: AbortSignal;
+}
 
 /**
  * Any number of waits on one descriptor, which the owner closes after this. Costs nothing and does not
@@ -19,20 +27,22 @@ export class Readiness {
     this.#fd = fd;
   }
 
-  /** Resolves once the descriptor is readable, closed, or `timeoutMs` have passed. */
-  wait(timeoutMs?: number): Promise<ReadyState> {
+  /** Resolves once the descriptor is readable or closed, or the wait gives up. */
+  wait({ timeoutMs, signal }: WaitLimits = {}): Promise<ReadyState> {
     return new Promise((resolve) => {
-      const timer =
-        timeoutMs === undefined ? undefined : setTimeout(() => settle('timeout'), timeoutMs);
+      const giveUp = () => settle('given-up');
+      const timer = timeoutMs === undefined ? undefined : setTimeout(giveUp, timeoutMs);
+      signal?.addEventListener('abort', giveUp);
       const settle = (state: ReadyState) => {
         clearTimeout(timer);
+        signal?.removeEventListener('abort', giveUp);
         this.#waiting.delete(settle);
         if (this.#waiting.size === 0) this.#stop();
         resolve(state);
       };
-      // The watcher may refuse the descriptor: nothing may be left waiting then.
-      this.#watcher ??= new native.FdWatcher(this.#fd, () => this.#settleAll('ready'));
       this.#waiting.add(settle);
+      this.#watcher ??= new native.FdWatcher(this.#fd, () => this.#settleAll('ready'));
+      if (signal?.aborted === true) giveUp();
     });
   }
 

@@ -2,7 +2,7 @@
  * One userfaultfd as an object.
  */
 import { readFileSync, readlinkSync } from 'node:fs';
-import { formatRange, formatVaddr, PAGE_SIZE } from '../address.js';
+import { formatRange, formatVaddr, PAGE_SIZE, USER_SPACE_END } from '../address.js';
 import { systemError, ThawError } from '../errors.js';
 import { native, type UffdHandle } from '../native.js';
 import { FlagSet } from './flag-set.js';
@@ -19,57 +19,21 @@ import {
   ZeropageMode,
 } from './flags.js';
 import { IoctlResult } from './ioctl-result.js';
-import { Readiness } from './readiness.js';
+import { Readiness, type WaitLimits } from './readiness.js';
 import { decodeMessages, type ForkEvent, type PlainEvent } from './uffd-event.js';
+import type {
+  InstallOptions,
+  MemorySpan,
+  MoveOptions,
+  PollResult,
+  WakeOptions,
+} from './uffd-options.js';
 
 /** An event read from a {@link Uffd}. */
 export type UffdEvent = PlainEvent | ForkEvent<Uffd>;
 
 /** Which way a userfaultfd was opened. */
 export type UffdOpener = 'syscall' | 'device';
-
-/** Whether the threads that wait for the range are woken. */
-export interface WakeOptions {
-  /**
-   * False leaves them waiting until {@link Uffd.wake}.
-   * @default true
-   */
-  readonly wake?: boolean;
-}
-
-/** Options of the calls that can install pages write-protected. */
-export interface InstallOptions extends WakeOptions {
-  /**
-   * Installs the pages write-protected; the range must be registered with RegisterMode.WP.
-   * @default false
-   */
-  readonly writeProtect?: boolean;
-}
-
-/** Options of {@link Uffd.move}. */
-export interface MoveOptions extends WakeOptions {
-  /**
-   * Passes over pages of the source that are not there, instead of failing with ENOENT.
-   * @default false
-   */
-  readonly allowSourceHoles?: boolean;
-}
-
-/** A span of this process's own memory. */
-export interface MemorySpan {
-  readonly vaddr: bigint;
-  readonly byteLength: number;
-}
-
-/** What poll(2) says of a descriptor. */
-export interface PollResult {
-  /** Descriptors that are ready: 0 after a time-out, else 1. */
-  readonly ready: 0 | 1;
-  /** POLLIN: an event can be read. */
-  readonly readable: boolean;
-  /** POLLERR: the descriptor is blocking, which the kernel does not poll. */
-  readonly error: boolean;
-}
 
 const POLLIN = 1;
 const POLLERR = 8;
@@ -140,6 +104,20 @@ export class Uffd {
   /** True once closed or given up. */
   get closed(): boolean {
     return this.#handle.fd < 0;
+  }
+
+  /** O_NONBLOCK is set: `poll`, `for await` and page servers work. */
+  get nonBlocking(): boolean {
+    return this.#live().isNonBlocking();
+  }
+
+  /**
+   * True once the target's address space is gone: it ended or called execve(2). No event tells so and
+   * poll(2) stays silent; this asks the kernel, by a call that changes nothing.
+   */
+  get targetGone(): boolean {
+    const last = USER_SPACE_END - BigInt(PAGE_SIZE);
+    return this.writeProtect(last, PAGE_SIZE, false, { wake: false }).code === 'ESRCH';
   }
 
   /** Features that are on. Read from the kernel (fdinfo), so true of adopted descriptors too. */
@@ -274,16 +252,15 @@ export class Uffd {
   }
 
   /**
-   * Waits on the event loop until an event can be read.
+   * Waits on the event loop until an event can be read, or until `limits` end the wait (`timeoutMs` 0
+   * only asks).
    *
    * A blocking descriptor answers POLLERR at once. Closing rejects with UFFD_CLOSED.
-   *
-   * @param timeoutMs 0 only asks; left out, there is no limit.
    */
-  async poll(timeoutMs?: number): Promise<PollResult> {
+  async poll(limits: WaitLimits = {}): Promise<PollResult> {
     const now = this.#pollNow();
-    if (now.ready === 1 || timeoutMs === 0) return now;
-    const state = await this.#readiness.wait(timeoutMs);
+    if (now.ready === 1 || limits.timeoutMs === 0) return now;
+    const state = await this.#readiness.wait(limits);
     if (state === 'closed') throw closedError();
     return this.#pollNow();
   }
@@ -311,13 +288,7 @@ export class Uffd {
    * @throws ThawError INVALID_ARGUMENT on a blocking descriptor, which the kernel does not poll.
    */
   async *[Symbol.asyncIterator](): AsyncGenerator<UffdEvent, void, undefined> {
-    if (!this.#live().isNonBlocking()) {
-      throw new ThawError('INVALID_ARGUMENT', {
-        what: 'events of a blocking userfaultfd cannot be awaited',
-        expected: 'a descriptor with O_NONBLOCK',
-        hint: 'Build it with nonBlocking(true)',
-      });
-    }
+    if (!this.nonBlocking) throw blockingError();
     while (!this.closed) {
       const event = this.readEvent();
       if (event !== null) yield event;
@@ -387,6 +358,15 @@ function checkErrno(ioctl: string, errno: number, vaddr: bigint, byteLength: num
 
 function closedError(): ThawError {
   return new ThawError('UFFD_CLOSED', { what: 'the userfaultfd is closed' });
+}
+
+/** The error of waiting for events of a blocking descriptor. */
+export function blockingError(): ThawError {
+  return new ThawError('INVALID_ARGUMENT', {
+    what: 'events of a blocking userfaultfd cannot be awaited',
+    expected: 'a descriptor with O_NONBLOCK',
+    hint: 'Build it with nonBlocking(true)',
+  });
 }
 
 function notUffd(fd: number, found: string, cause?: unknown): ThawError {

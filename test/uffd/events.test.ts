@@ -114,7 +114,7 @@ describe('reading', () => {
     const reads = [0, 1, 2, 3, 4].map((index) => mapping.read(index * PAGE_SIZE, 1));
     const events: UffdEvent[] = [];
     while (events.length < 4) {
-      await uffd.poll(5_000);
+      await uffd.poll({ timeoutMs: 5_000 });
       events.push(...uffd.readEvents(2));
     }
     await new Promise((resolve) => setTimeout(resolve, 20));
@@ -130,7 +130,7 @@ describe('reading', () => {
     const mapping = map(2);
     uffd.register(mapping.vaddr, mapping.byteLength, RegisterMode.MISSING);
     const zapping = mapping.zap(PAGE_SIZE, PAGE_SIZE);
-    await uffd.poll(5_000);
+    await uffd.poll({ timeoutMs: 5_000 });
     const reading = mapping.read(0, 1);
     await new Promise((resolve) => setTimeout(resolve, 30));
     expect(uffd.copy(mapping.vaddr, page('x'))).toMatchObject({ bytes: 0, code: 'EAGAIN' });
@@ -144,7 +144,7 @@ describe('reading', () => {
 describe('poll', () => {
   it('waits for an event, gives up in time, and ends when the descriptor is closed', async () => {
     const { uffd, mapping } = registered({ pages: 1 });
-    expect(await uffd.poll(10)).toEqual({ ready: 0, readable: false, error: false });
+    expect(await uffd.poll({ timeoutMs: 10 })).toEqual({ ready: 0, readable: false, error: false });
     const polling = uffd.poll();
     const reading = mapping.read(0, 1);
     expect(await polling).toEqual({ ready: 1, readable: true, error: false });

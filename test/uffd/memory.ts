@@ -54,7 +54,7 @@ export async function nextEvent<Type extends UffdEvent['type']>(
   uffd: Uffd,
   type: Type,
 ): Promise<Extract<UffdEvent, { type: Type }>> {
-  const { ready } = await uffd.poll(5_000);
+  const { ready } = await uffd.poll({ timeoutMs: 5_000 });
   if (ready === 0) throw new Error(`no ${type} event came`);
   const event = uffd.readEvent();
   if (event?.type !== type) throw new Error(`expected ${type}, got ${event?.type ?? 'none'}`);

@@ -85,7 +85,8 @@ export class Target {
   }
 
   async #receive(): Promise<{ text: string; fds: readonly number[] }> {
-    if ((await this.#readiness.wait(DEADLINE_MS)) !== 'ready') throw new Error('no answer came');
+    if ((await this.#readiness.wait({ timeoutMs: DEADLINE_MS })) !== 'ready')
+      throw new Error('no answer came');
     const message = native.receiveMessage(this.#socket, 4096);
     if (message === null || message === 'end') throw new Error('the target is gone');
     return { text: Buffer.from(message.bytes).toString(), fds: message.fds };

@@ -25,11 +25,11 @@ describe('UffdBuilder', () => {
     expect(flagsOf(uffd.fd) & 0o2004000).toBe(0);
     expect(uffd.openedBy).toBe('syscall');
     expect(uffd.features.names).toEqual([]);
-    expect(await uffd.poll(0)).toEqual({ ready: 1, readable: false, error: true });
+    expect(await uffd.poll({ timeoutMs: 0 })).toEqual({ ready: 1, readable: false, error: true });
 
     const other = closeLater(new UffdBuilder().closeOnExec(true).nonBlocking(true).create());
     expect(flagsOf(other.fd) & 0o2004000).toBe(0o2004000);
-    expect(await other.poll(0)).toEqual({ ready: 0, readable: false, error: false });
+    expect(await other.poll({ timeoutMs: 0 })).toEqual({ ready: 0, readable: false, error: false });
   });
 
   it('serves the accesses of the kernel too when it is not user-mode-only', async () => {

@@ -1,0 +1,248 @@
+/**
+ * Serving the pages of a userfaultfd from a function.
+ */
+import { formatVaddr, PAGE_SIZE } from '../address.js';
+import { ThawError } from '../errors.js';
+import type { PageOrigins } from './page-origins.js';
+import { type PageRun, ServedSpace } from './served-space.js';
+import { blockingError, type Uffd } from './uffd.js';
+
+/** The content of the pages asked for: their bytes, all of them zero, or all of them lost. */
+export type PageAnswer = Uint8Array | 'zero' | 'poison';
+
+/**
+ * Brings pages from anywhere: `pageCount` pages from `vaddr` on.
+ *
+ * `vaddr` is where the content was when serving began, also after the target moved it. Bytes must be
+ * exactly `pageCount` pages long. A rejection poisons the pages: who touches them gets SIGBUS.
+ */
+export type PageProvider = (vaddr: bigint, pageCount: number) => Promise<PageAnswer> | PageAnswer;
+
+/** Options of {@link servePages}. */
+export interface ServeOptions {
+  /**
+   * Calls of the provider under way at once, for the target and its children together.
+   * @default 8
+   */
+  readonly concurrency?: number;
+  /**
+   * Most pages asked for at once. Pages that wait together and follow one another make one call; no
+   * page is asked for that nobody waits for.
+   * @default 16
+   */
+  readonly runPagesMax?: number;
+  /** Hears why pages were poisoned: what the provider rejected with, and the run. */
+  readonly onProviderError?: (error: unknown, vaddr: bigint, pageCount: number) => void;
+}
+
+/** Counts of a {@link PageServer} since its start. */
+export interface ServeFigures {
+  /** Page fault events read. */
+  faults: number;
+  /** Calls of the provider. */
+  calls: number;
+  copiedPages: number;
+  zeroPages: number;
+  poisonedPages: number;
+  /** Pages that somebody else had brought first (EEXIST). */
+  alreadyPresent: number;
+  /** Times that an installation had to wait for an event to be read (EAGAIN). */
+  deferrals: number;
+  /** Children that were forked. */
+  forks: number;
+}
+
+/** A running page server, see {@link servePages}. */
+export interface PageServer {
+  /** Counts so far, a snapshot. */
+  readonly figures: Readonly<ServeFigures>;
+  /** Descriptors of forked children that are served. The caller closes them after stop(). */
+  readonly children: readonly Uffd[];
+  /** Fulfilled after stop(), or when every address space is gone; rejected when serving fails. */
+  readonly finished: Promise<void>;
+  /**
+   * Ends serving, once the provider's calls under way are settled and installed. Leaves the
+   * descriptors open: threads that touch a missing page wait from now on.
+   */
+  stop(): Promise<void>;
+}
+
+/**
+ * Serves the pages of `uffd` by calling `provider` for pages that the target touches.
+ *
+ * The descriptor must be non-blocking, stays the caller's, and must not be read by anybody else
+ * meanwhile. With the events REMAP, REMOVE, UNMAP and FORK on, the target may move, discard and unmap
+ * memory and fork: moved pages keep their content, discarded ones are zeros and never asked for again,
+ * children are served as well. Minor faults are answered by `continue`, write-protect faults by taking
+ * the protection away. The end of the target sends no event: stop the server when its process ends.
+ *
+ * Keeps the event loop alive until it ends. Runs on the calling thread, never blocks it.
+ *
+ * @throws ThawError INVALID_ARGUMENT for options that make no sense.
+ *
+ * @example
+ * const server = servePages(uffd, async (vaddr, pageCount) => {
+ *   return (await store.load(vaddr, pageCount)) ?? 'zero';
+ * });
+ * // ...
+ * await server.stop();
+ */
+export function servePages(
+  uffd: Uffd,
+  provider: PageProvider,
+  options: ServeOptions = {},
+): PageServer {
+  const { concurrency = 8, runPagesMax = 16 } = options;
+  if (!uffd.nonBlocking) throw blockingError();
+  for (const [name, value] of Object.entries({ concurrency, runPagesMax })) {
+    if (Number.isSafeInteger(value) && value > 0) continue;
+    throw new ThawError('INVALID_ARGUMENT', {
+      what: `the option ${name} is out of range`,
+      expected: 'a whole number above 0',
+      found: `${value}`,
+    });
+  }
+  return new Server(uffd, provider, { ...options, concurrency, runPagesMax });
+}
+
+type ServeSettings = ServeOptions & Required<Pick<ServeOptions, 'concurrency' | 'runPagesMax'>>;
+
+class Server implements PageServer {
+  readonly finished: Promise<void>;
+  readonly #provider: PageProvider;
+  readonly #settings: ServeSettings;
+  readonly #figures: ServeFigures = {
+    faults: 0,
+    calls: 0,
+    copiedPages: 0,
+    zeroPages: 0,
+    poisonedPages: 0,
+    alreadyPresent: 0,
+    deferrals: 0,
+    forks: 0,
+  };
+  readonly #root: ServedSpace;
+  /** Address spaces served now, in the order of their turns. */
+  #spaces: ServedSpace[] = [];
+  readonly #calls = new Set<Promise<void>>();
+  #stopping = false;
+  #pumpPlanned = false;
+  #finish!: { resolve: () => void; reject: (error: unknown) => void };
+
+  constructor(uffd: Uffd, provider: PageProvider, settings: ServeSettings) {
+    this.#provider = provider;
+    this.#settings = settings;
+    this.finished = new Promise((resolve, reject) => {
+      this.#finish = { resolve, reject };
+    });
+    this.#root = this.#serve(uffd);
+  }
+
+  get figures(): ServeFigures {
+    return { ...this.#figures };
+  }
+
+  get children(): readonly Uffd[] {
+    return this.#spaces.filter((space) => space !== this.#root).map((space) => space.uffd);
+  }
+
+  async stop(): Promise<void> {
+    this.#stopping = true;
+    for (const space of this.#spaces) space.stopReading();
+    await Promise.all(this.#calls);
+    for (const space of this.#spaces) space.stop();
+    this.#finish.resolve();
+    await this.finished;
+  }
+
+  #serve(uffd: Uffd, origins?: PageOrigins): ServedSpace {
+    const owner = {
+      figures: this.#figures,
+      onFork: (child: Uffd, childOrigins: PageOrigins) => {
+        this.#figures.forks += 1;
+        // No event tells of a child's end: who forks for ever may not pile up descriptors here.
+        for (const space of this.#spaces) if (space.uffd.targetGone) space.stopReading();
+        this.#serve(child, childOrigins);
+      },
+      onWork: () => this.#planPump(),
+      onFailure: (error: unknown) => this.#fail(error),
+    };
+    const space = new ServedSpace(uffd, owner, origins);
+    this.#spaces.push(space);
+    space.run().then(
+      () => this.#ended(space),
+      (error) => this.#fail(error),
+    );
+    return space;
+  }
+
+  /** Starts calls after this turn, when all faults that came together are known. */
+  #planPump(): void {
+    if (this.#pumpPlanned) return;
+    this.#pumpPlanned = true;
+    queueMicrotask(() => {
+      this.#pumpPlanned = false;
+      this.#pump();
+    });
+  }
+
+  /** Starts calls of the provider, the address spaces taking turns, as many as may be. */
+  #pump(): void {
+    let idle = 0;
+    while (!this.#stopping && idle < this.#spaces.length) {
+      if (this.#calls.size >= this.#settings.concurrency) return;
+      const space = this.#spaces.shift() as ServedSpace;
+      this.#spaces.push(space);
+      const run = space.nextRun(this.#settings.runPagesMax);
+      idle = run === undefined ? idle + 1 : 0;
+      if (run === undefined) continue;
+      const call = this.#call(space, run).then(() => {
+        this.#calls.delete(call);
+        this.#planPump();
+      });
+      this.#calls.add(call);
+    }
+  }
+
+  async #call(space: ServedSpace, run: PageRun): Promise<void> {
+    this.#figures.calls += 1;
+    const answer = await this.#ask(run);
+    try {
+      space.settle(run, answer);
+    } catch (error) {
+      this.#fail(error);
+    }
+  }
+
+  /** The provider's answer; poison where it has none, for wrong content must never be installed. */
+  async #ask({ origin, pageCount }: PageRun): Promise<PageAnswer> {
+    try {
+      const answer = await this.#provider(origin, pageCount);
+      const byteLength = typeof answer === 'string' ? undefined : answer.byteLength;
+      if (byteLength === undefined || byteLength === pageCount * PAGE_SIZE) return answer;
+      throw new ThawError('INVALID_ARGUMENT', {
+        what: 'the provider answered with a wrong length',
+        expected: `${pageCount * PAGE_SIZE} bytes`,
+        found: `${byteLength} bytes`,
+        where: formatVaddr(origin),
+      });
+    } catch (error) {
+      this.#settings.onProviderError?.(error, origin, pageCount);
+      return 'poison';
+    }
+  }
+
+  #ended(space: ServedSpace): void {
+    if (this.#stopping) return;
+    space.stop();
+    this.#spaces = this.#spaces.filter((other) => other !== space);
+    if (space !== this.#root) space.uffd.close();
+    if (this.#spaces.length === 0) this.#finish.resolve();
+  }
+
+  #fail(error: unknown): void {
+    this.#stopping = true;
+    for (const space of this.#spaces) space.stop();
+    this.#finish.reject(error);
+  }
+}
