@@ -46,14 +46,5 @@
       'ldflags': ['-nostdlib', '-static-pie', '-Wl,--no-dynamic-linker', '-Wl,-z,norelro',
                   '-Wl,-z,noseparate-code', '-Wl,--build-id=none'],
     },
-    {
-      'target_name': 'native-test',
-      'type': 'executable',
-      'dependencies': ['core'],
-      'sources': ['<!@(find native/test -name "*.cc")'],
-      'cflags_cc': ['-fno-exceptions'],
-      'ldflags': ['-pthread'],
-      'libraries': ['-llz4'],
-    },
   ],
 }

@@ -5,6 +5,9 @@ import type { Command } from 'commander';
 import pc from 'picocolors';
 import { checkMachine, type MachineFinding } from '../restore/machine-check.js';
 import { EXIT } from './exit-status.js';
+import { wrap } from './text.js';
+
+const ADVICE_INDENT = ' '.repeat(11);
 
 /** Adds the command to `program`; its exit status goes to process.exitCode. */
 export function addCheckCommand(program: Command): void {
@@ -29,5 +32,5 @@ function toLine({ name, need, ok, found, advice }: MachineFinding): string {
   const colors = pc.createColors(process.stdout.isTTY && pc.isColorSupported);
   if (ok) return `${colors.green('ok      ')} ${name}: ${found}`;
   const mark = need === 'required' ? colors.red('MISSING ') : colors.yellow('absent  ');
-  return `${mark} ${name}: ${found}\n           ${advice}`;
+  return `${mark} ${name}: ${found}\n${wrap(advice, ADVICE_INDENT)}`;
 }

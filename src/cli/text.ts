@@ -30,3 +30,17 @@ export function formatUs(us: number | null): string {
   if (us === null) return '-';
   return us < 1000 ? `${us.toFixed(us < 10 ? 1 : 0)} µs` : formatMs(us / 1000);
 }
+
+/** Breaks `text` between words so that no line, indent included, is longer than `columns`. */
+export function wrap(text: string, indent: string, columns = 80): string {
+  const lines: string[] = [];
+  let line = indent;
+  for (const word of text.split(' ')) {
+    if (line !== indent && line.length + 1 + word.length > columns) {
+      lines.push(line);
+      line = indent;
+    }
+    line += line === indent ? word : ` ${word}`;
+  }
+  return [...lines, line].join('\n');
+}

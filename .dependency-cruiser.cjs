@@ -1,0 +1,55 @@
+// One direction of import: errors, address, limits <- native <- proto <- image <- plan <- servicer <-
+// restore <- cli; uffd stands beside them.
+const rooms = {
+  base: '^src/(errors|address|limits|native|executables)\\.ts$',
+  proto: '^src/proto/',
+  image: '^src/image/',
+  pack: '^src/pack/',
+  plan: '^src/plan/',
+  uffd: '^src/uffd/',
+  servicer: '^src/servicer/',
+  restore: '^src/restore/',
+  cli: '^src/cli/',
+};
+
+/** What each room may import, besides itself and packages. */
+const mayImport = {
+  base: [],
+  proto: ['base'],
+  image: ['base', 'proto'],
+  pack: ['base', 'proto', 'image'],
+  plan: ['base', 'image'],
+  uffd: ['base'],
+  servicer: ['base', 'plan'],
+  restore: ['base', 'image', 'plan', 'servicer', 'uffd'],
+  cli: ['base', 'image', 'pack', 'plan', 'servicer', 'restore', 'uffd'],
+};
+
+/** @type {import('dependency-cruiser').IConfiguration} */
+module.exports = {
+  forbidden: [
+    { name: 'no-cycles', severity: 'error', from: {}, to: { circular: true } },
+    ...Object.entries(mayImport).map(([room, others]) => ({
+      name: `${room}-imports-only-what-is-below`,
+      severity: 'error',
+      from: { path: rooms[room] },
+      to: {
+        path: '^src/',
+        pathNot: [rooms[room], ...others.map((other) => rooms[other])].join('|'),
+      },
+    })),
+    {
+      name: 'terminal-packages-only-in-cli',
+      severity: 'error',
+      from: { path: '^src/', pathNot: rooms.cli },
+      to: {
+        path: 'node_modules/(commander|cli-progress|cli-table3|picocolors|pretty-bytes)/',
+      },
+    },
+  ],
+  options: {
+    doNotFollow: { path: 'node_modules' },
+    tsConfig: { fileName: 'tsconfig.json' },
+    tsPreCompilationDeps: true,
+  },
+};
