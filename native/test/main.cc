@@ -1,7 +1,4 @@
-// Runs the native tests, or one of the programs that tests start as children.
-//
-//   native-test [PART-OF-A-NAME]    every test whose name contains it
-//   native-test --run PROGRAM ...   see PROGRAM in testing.h
+// Runs the native tests: `native-test [PART-OF-A-NAME]`, every test whose name contains it.
 #include <unistd.h>
 
 #include <cstdio>
@@ -43,11 +40,6 @@ std::vector<Test>& Tests() {
   return tests;
 }
 
-std::vector<Program>& Programs() {
-  static std::vector<Program> programs;
-  return programs;
-}
-
 void Fail(const char* file, int line, const std::string& message) {
   failures += 1;
   printf("\n  %s:%d: %s\n", file, line, message.c_str());
@@ -55,13 +47,4 @@ void Fail(const char* file, int line, const std::string& message) {
 
 }  // namespace thaw::testing
 
-int main(int argc, char** argv) {
-  if (argc < 3 || strcmp(argv[1], "--run") != 0) {
-    return thaw::testing::RunTests(argc > 1 ? argv[1] : "");
-  }
-  for (const auto& program : thaw::testing::Programs()) {
-    if (strcmp(program.name, argv[2]) == 0) return program.run(argc - 3, argv + 3);
-  }
-  fprintf(stderr, "native-test: no program %s\n", argv[2]);
-  return 2;
-}
+int main(int argc, char** argv) { return thaw::testing::RunTests(argc > 1 ? argv[1] : ""); }

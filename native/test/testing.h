@@ -23,20 +23,10 @@ struct Test {
   void (*run)();
 };
 
-// A program of its own that tests start as a child: `native-test --run NAME ARGUMENTS...`.
-struct Program {
-  const char* name;
-  int (*run)(int argc, char** argv);
-};
-
 std::vector<Test>& Tests();
-std::vector<Program>& Programs();
 
 struct RegisterTest {
   RegisterTest(const char* name, void (*run)()) { Tests().push_back({name, run}); }
-};
-struct RegisterProgram {
-  RegisterProgram(const char* name, int (*run)(int, char**)) { Programs().push_back({name, run}); }
 };
 
 // Counts and prints a failed expectation.
@@ -73,11 +63,6 @@ inline bool CheckTrue(const char* file, int line, const char* text, bool value) 
   static void Test##name();                                                      \
   static const ::thaw::testing::RegisterTest register_##name(#name, Test##name); \
   static void Test##name()
-
-#define PROGRAM(name)                                                                          \
-  static int Program##name(int argc, char** argv);                                             \
-  static const ::thaw::testing::RegisterProgram register_program_##name(#name, Program##name); \
-  static int Program##name([[maybe_unused]] int argc, [[maybe_unused]] char** argv)
 
 #define EXPECT_EQ(found, expected) \
   (void)::thaw::testing::CheckEq(__FILE__, __LINE__, #found, found, expected)

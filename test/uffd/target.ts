@@ -1,11 +1,14 @@
-/** Child processes whose memory a test serves: see native/test/uffd_target.cc. */
-import { type ChildProcess, spawn } from 'node:child_process';
+/** Child processes whose memory a test serves: see uffd-target.cc. */
+import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
+import { mkdirSync, renameSync, statSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { native } from '../../src/native.js';
 import { Readiness } from '../../src/uffd/readiness.js';
 import { Uffd } from '../../src/uffd/uffd.js';
 
-const NATIVE_TEST = fileURLToPath(new URL('../../build/Release/native-test', import.meta.url));
+const SOURCE = fileURLToPath(new URL('./uffd-target.cc', import.meta.url));
+const CORE = fileURLToPath(new URL('../../native/core', import.meta.url));
+const BUILD = fileURLToPath(new URL('../../build', import.meta.url));
 const O_CLOEXEC_NONBLOCK = 0o2004000;
 const DEADLINE_MS = 10_000;
 
@@ -21,6 +24,19 @@ export interface TargetOptions {
   readonly features?: bigint;
   /** UFFD_USER_MODE_ONLY and so on, beside O_CLOEXEC and O_NONBLOCK. */
   readonly flags?: number;
+}
+
+/** Compiles the program where that is due, and returns its path. */
+function executable(): string {
+  const path = `${BUILD}/uffd-target`;
+  const builtMs = statSync(path, { throwIfNoEntry: false })?.mtimeMs ?? 0;
+  if (builtMs > statSync(SOURCE).mtimeMs) return path;
+  mkdirSync(BUILD, { recursive: true });
+  // Test files run side by side: each builds its own, the last one stays.
+  const own = `${path}.${process.pid}`;
+  execFileSync('g++', ['-std=c++17', '-O1', '-D_GNU_SOURCE', `-I${CORE}`, '-o', own, SOURCE]);
+  renameSync(own, path);
+  return path;
 }
 
 export class Target {
@@ -44,7 +60,7 @@ export class Target {
     const [here, there] = native.socketpair();
     const flags = O_CLOEXEC_NONBLOCK | (options.flags ?? 0);
     const numbers = [(options.features ?? 0n).toString(16), flags.toString(16), `${options.pages}`];
-    const child = spawn(NATIVE_TEST, ['--run', 'UffdTarget', ...numbers], {
+    const child = spawn(executable(), numbers, {
       stdio: ['ignore', 'inherit', 'inherit', there],
     });
     native.closeFd(there);

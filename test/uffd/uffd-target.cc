@@ -1,6 +1,6 @@
 // A process whose memory somebody else serves: what a restored task is to a page handler.
 //
-//   native-test --run UffdTarget FEATURES FLAGS PAGES
+//   uffd-target FEATURES FLAGS PAGES
 //
 // Maps PAGES pages, registers them (missing) with a userfaultfd of FEATURES (hexadecimal) and
 // FLAGS, and sends its address with the descriptor on the SOCK_SEQPACKET socket 3. Then obeys one
@@ -18,7 +18,6 @@
 #include <cstdlib>
 #include <cstring>
 
-#include "testing.h"
 #include "uffd.h"
 
 namespace {
@@ -134,12 +133,14 @@ bool SendWithFd(const char* text, int fd) {
   return sendmsg(kSocket, &message, MSG_NOSIGNAL) > 0;
 }
 
-PROGRAM(UffdTarget) {
-  if (argc != 3) return 2;
+}  // namespace
+
+int main(int argc, char** argv) {
+  if (argc != 4) return 2;
   abi::Api api{};
-  api.features = strtoull(argv[0], nullptr, 16);
-  const auto flags = static_cast<uint32_t>(strtoul(argv[1], nullptr, 16));
-  const size_t length = strtoull(argv[2], nullptr, 10) * kPageBytes;
+  api.features = strtoull(argv[1], nullptr, 16);
+  const auto flags = static_cast<uint32_t>(strtoul(argv[2], nullptr, 16));
+  const size_t length = strtoull(argv[3], nullptr, 10) * kPageBytes;
   const uffd::Value opened = uffd::OpenBySyscall(flags);
   if (!opened.ok()) return 3;
   const int fd = static_cast<int>(opened.value);
@@ -161,5 +162,3 @@ PROGRAM(UffdTarget) {
     if (send(kSocket, text, strlen(text), MSG_NOSIGNAL) < 0) return 0;
   }
 }
-
-}  // namespace
