@@ -61,15 +61,19 @@ export async function restore(
   const startedMs = performance.now();
   const uffdAccess = probeUffdAccess();
   const ownsCheckpoint = typeof image === 'string';
-  const checkpoint = ownsCheckpoint ? await Checkpoint.open(image) : image;
-  const undo: (() => unknown)[] = ownsCheckpoint ? [() => checkpoint.close()] : [];
+  const undo: (() => unknown)[] = [];
+  // The pager's process starts while the image is read.
+  const starting = options.pager === undefined ? Pager.start() : undefined;
+  const stopPager = (pager: Pager): Promise<void> => pager.close();
+  undo.push(() => starting?.then(stopPager, () => {}));
   try {
+    const checkpoint = ownsCheckpoint ? await Checkpoint.open(image) : image;
+    if (ownsCheckpoint) undo.push(() => checkpoint.close());
     const live = liveTasks(checkpoint);
     const plan = planRestore(checkpoint);
     const objects = await MappedObjects.open(checkpoint);
     undo.push(() => objects.close());
-    const pager = options.pager ?? (await Pager.start());
-    if (options.pager === undefined) undo.push(() => pager.close());
+    const pager = options.pager ?? (await (starting as Promise<Pager>));
     const fill = options.fill ?? true;
     const setup: Setup = { checkpoint, plan, pager, objects, uffdAccess, fill };
     const tasks: RestoredTask[] = [];
@@ -85,7 +89,8 @@ export async function restore(
       tasks,
       startedMs,
     });
-    undo.push(() => restoration.close());
+    // From here on it owns all of that.
+    undo.splice(0, undo.length, () => restoration.close());
     if (fill) await restoration.fill();
     throwIfAborted(options.signal);
     return restoration;

@@ -1,0 +1,47 @@
+/**
+ * Time to ready against the size of the image: what is not read does not count.
+ */
+import { restore } from '../src/restore/restore.js';
+import type { Benchmark, Row } from './benchmark.js';
+import { makeSparseImage } from './sparse-image.js';
+import { summarize } from './statistics.js';
+
+const MIB = 2 ** 20;
+const SIZES = [
+  { name: '64 MiB', byteLength: 64 * MIB },
+  { name: '1 GiB', byteLength: 1024 * MIB },
+  { name: '8 GiB', byteLength: 8192 * MIB },
+] as const;
+
+async function readyMs(path: string): Promise<number> {
+  await using restoration = await restore(path, { fill: false });
+  return restoration.readyMs;
+}
+
+async function run(trials: number): Promise<Row[]> {
+  const images = SIZES.map(({ byteLength }) => makeSparseImage(byteLength));
+  const times = SIZES.map((): number[] => []);
+  try {
+    for (const image of images) await readyMs(image.path); // loads code and caches once
+    // Interleaved, so that a slow phase of the machine meets every size.
+    for (let trial = 0; trial < trials; trial++) {
+      for (const [i, image] of images.entries()) times[i]?.push(await readyMs(image.path));
+    }
+  } finally {
+    for (const image of images) image.remove();
+  }
+  const base = summarize(times[0] ?? []).median;
+  return SIZES.map(({ name }, i) => {
+    const { median, min, max } = summarize(times[i] ?? []);
+    return {
+      case: name,
+      'ready ms, median': median.toFixed(1),
+      min: min.toFixed(1),
+      max: max.toFixed(1),
+      'ratio to 64 MiB': (median / base).toFixed(2),
+    };
+  });
+}
+
+/** `ready`: a sparse image of 8 GiB is to be ready within 20 % of one of 64 MiB. */
+export const ready: Benchmark = { name: 'ready', trials: 15, quickTrials: 5, run };
