@@ -5,7 +5,7 @@ import { setImmediate } from 'node:timers/promises';
 import { PAGE_SIZE } from '../address.js';
 import type { IoctlResult } from './ioctl-result.js';
 import { PageOrigins } from './page-origins.js';
-import type { PageAnswer, ServeFigures } from './page-server.js';
+import type { PageAnswer, ServeFigures } from './page-provider.js';
 import type { Uffd, UffdEvent } from './uffd.js';
 import type { PagefaultEvent } from './uffd-event.js';
 
