@@ -55,6 +55,7 @@ Plan::Error Plan::BindColumns() {
     const uint64_t width = sizeof(*column);
     inside = inside && offset % 8 == 0 && offset <= mapping_.byte_length() &&
              count <= (mapping_.byte_length() - offset) / width;
+    if (!inside) return;
     column = reinterpret_cast<std::remove_reference_t<decltype(column)>>(mapping_.data() + offset);
   };
   const PlanHeader& h = *header_;
@@ -88,7 +89,7 @@ Plan::Error Plan::CheckRegions() const {
 
 Plan::Error Plan::CheckBlocks() const {
   uint64_t sum = 0;
-  for (uint32_t i = 0; i <= header_->block_count; ++i) {
+  for (uint64_t i = 0; i <= header_->block_count; ++i) {
     if (i % kBlockSampleInterval == 0 && block_sample_[i / kBlockSampleInterval] != sum) {
       return Error::kBadBlock;
     }

@@ -1,0 +1,119 @@
+// Page states, the fault window and the latency histogram: the small parts of the fault path.
+#include "page_state.h"
+
+#include <atomic>
+#include <thread>
+#include <vector>
+
+#include "fault_window.h"
+#include "latency_histogram.h"
+#include "test_image.h"
+#include "testing.h"
+
+namespace {
+
+using thaw::FaultWindow;
+using thaw::LatencyHistogram;
+using thaw::PageState;
+using thaw::PageStates;
+using thaw::PageWindow;
+using thaw::testing::Random;
+
+TEST(PageStatesClaimOnce) {
+  constexpr uint32_t kPages = 20000;
+  std::vector<uint8_t> bytes(kPages);
+  PageStates states(bytes.data());
+  std::atomic<uint32_t> claimed{0};
+  std::vector<std::thread> threads;
+  for (int i = 0; i < 4; ++i) {
+    threads.emplace_back([&, i] {
+      for (uint32_t page = 0; page < kPages;) {
+        const uint32_t count = states.ClaimRun(page, std::min<uint32_t>(1 + i * 3, kPages - page));
+        claimed += count;
+        page += count == 0 ? 1 : count;
+      }
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  EXPECT_EQ(claimed.load(), kPages);
+}
+
+TEST(PageStatesChangeOnlyFromTheStateNamed) {
+  uint8_t byte = 0;
+  PageStates states(&byte);
+  EXPECT_TRUE(states.Claim(0));
+  EXPECT_FALSE(states.Claim(0));
+  EXPECT_TRUE(states.Exchange(0, PageState::kRemoved) == PageState::kInFlight);
+  EXPECT_FALSE(states.Change(0, PageState::kInFlight, PageState::kMissing));
+  EXPECT_TRUE(states.Get(0) == PageState::kRemoved);
+}
+
+TEST(FaultWindowAlwaysHoldsThePage) {
+  for (uint64_t seed = 1; seed <= 20; ++seed) {
+    Random random(seed);
+    FaultWindow window;
+    uint64_t page = 1;
+    for (int i = 0; i < 5000; ++i) {
+      switch (random.Below(4)) {
+        case 0:
+          page = random.Below(uint64_t{1} << 35);
+          break;
+        case 1:
+          page += random.Below(40);
+          break;
+        default:
+          ++page;
+      }
+      const PageWindow found = window.Decide(page);
+      ASSERT_TRUE(found.first <= page && page < found.end);
+      ASSERT_TRUE(found.end - found.first <= 256);
+    }
+  }
+}
+
+// A sweep: the faults are where the window before ended.
+TEST(FaultWindowDoublesAlongASweep) {
+  FaultWindow window;
+  uint64_t page = 1000;
+  std::vector<uint64_t> lengths;
+  for (int i = 0; i < 8; ++i) {
+    const PageWindow found = window.Decide(page);
+    lengths.push_back(found.end - found.first);
+    page = found.end;
+  }
+  const std::vector<uint64_t> expected{1, 16, 32, 64, 128, 256, 256, 256};
+  EXPECT_TRUE(lengths == expected);
+}
+
+TEST(FaultWindowTakesTheGroupAtItsSecondFault) {
+  FaultWindow window;
+  EXPECT_EQ(window.Decide(35).end, 36u);
+  const PageWindow found = window.Decide(33);
+  EXPECT_EQ(found.first, 32u);
+  EXPECT_EQ(found.end, 48u);
+  // Pages far from each other stay alone.
+  for (uint64_t page = 1000; page < 100000; page += 1000) {
+    EXPECT_EQ(window.Decide(page).end, page + 1);
+  }
+}
+
+// Where bucket `bucket` begins, by the format's own description.
+uint64_t StartOf(uint32_t bucket) {
+  if (bucket == 0) return 0;
+  const uint32_t power = LatencyHistogram::kFirstPower + (bucket - 1) / 8;
+  return (uint64_t{8} + (bucket - 1) % 8) << (power - 3);
+}
+
+TEST(LatencyHistogramBucketsHaveTheirBounds) {
+  for (uint32_t bucket = 0; bucket < LatencyHistogram::kBuckets; ++bucket) {
+    const uint64_t start = StartOf(bucket);
+    ASSERT_EQ(LatencyHistogram::BucketOf(start), bucket);
+    if (bucket + 1 == LatencyHistogram::kBuckets) break;
+    const uint64_t end = StartOf(bucket + 1);
+    ASSERT_EQ(LatencyHistogram::BucketOf(end - 1), bucket);
+    if (bucket > 0) EXPECT_TRUE((end - start) * 8 <= start);  // 12.5 %
+  }
+  EXPECT_EQ(LatencyHistogram::BucketOf(~uint64_t{0}), LatencyHistogram::kBuckets - 1);
+}
+
+}  // namespace
