@@ -1,5 +1,5 @@
 /** The `parent` link: the directories of an incremental chain of dumps. */
-import { access, lstat, readFile, realpath } from 'node:fs/promises';
+import { lstat, readFile, realpath, stat } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { ThawError } from '../errors.js';
 import { PARENT_CHAIN_MAX } from '../limits.js';
@@ -48,8 +48,8 @@ async function followLink(directory: string): Promise<string | undefined> {
       ? resolve(directory, await readFlattened(link, stats.size))
       : link;
     const path = await realpath(target);
-    await access(join(path, '.'));
-    return path;
+    if ((await stat(path)).isDirectory()) return path;
+    throw missingError(link, new Error('a link to something else'));
   } catch (error) {
     if (error instanceof ThawError) throw error;
     if (errnoOf(error) === 'ELOOP') throw loopError(link);
