@@ -199,8 +199,7 @@ Outcome AddressSpace::InstallClaimed(const Extent& extent, const PageRun& run, u
                                      uint32_t page_count, uint64_t vaddr,
                                      Figures::Counter* counter) {
   if (run.error != 0) {
-    PoisonClaimed(extent, page, page_count, vaddr, run.error);
-    return Outcome::kDone;
+    return PoisonClaimed(extent, page, page_count, vaddr, run.error);
   }
   uint32_t limit = page_count;  // pages a call; 1 after a call met the border of a VMA
   while (page_count > 0) {
@@ -238,7 +237,11 @@ Outcome AddressSpace::InstallClaimed(const Extent& extent, const PageRun& run, u
           Unclaim(page_index, page_count);
           return Outcome::kDeferred;
         default:
-          PoisonClaimed(extent, page, 1, vaddr, result.error);
+          if (const Outcome outcome = PoisonClaimed(extent, page, 1, vaddr, result.error);
+              outcome != Outcome::kDone) {
+            Unclaim(page_index, page_count);
+            return outcome;
+          }
           settled = 1;
           break;
       }
@@ -264,17 +267,31 @@ void AddressSpace::Unclaim(uint32_t page_index, uint32_t page_count) {
   }
 }
 
-// Never zeros, never a hang: a touch of these pages is SIGBUS from now on.
-void AddressSpace::PoisonClaimed(const Extent& extent, uint32_t page, uint32_t page_count,
-                                 uint64_t vaddr, int error) {
-  const uffd::Result result = uffd::Poison(uffd_.get(), PageRange(vaddr, page_count));
+// Never zeros, never a hang: a touch of these pages is SIGBUS from now on. Waiting threads are
+// woken last, so that whoever sees a touch fail finds the reason in the figures.
+Outcome AddressSpace::PoisonClaimed(const Extent& extent, uint32_t page, uint32_t page_count,
+                                    uint64_t vaddr, int error) {
+  const abi::Range range = PageRange(vaddr, page_count);
+  const uffd::Result result = uffd::Poison(uffd_.get(), range, abi::kPoisonDontWake);
+  if (result.error == EAGAIN || result.error == ENOMEM) {
+    Unclaim(extent.page_index + page, page_count);
+    return Outcome::kDeferred;
+  }
+  if (result.error == ESRCH) {
+    Unclaim(extent.page_index + page, page_count);
+    return Outcome::kGone;
+  }
   if (!result.ok() && result.error != EEXIST && pidfd_.valid()) {
     // A kernel without UFFDIO_POISON (before 6.6) leaves only the end of the target.
     Syscall(SYS_pidfd_send_signal, pidfd_.get(), SIGKILL, 0, 0);
   }
+  {
+    const std::lock_guard<std::mutex> lock(errors_mutex_);
+    if (errors_.size() < kErrorsMax) errors_.push_back({vaddr, page_count, extent.source, error});
+  }
   Settle(extent.page_index + page, page_count, PageState::kPoisoned, &figures_->poisoned_pages);
-  const std::lock_guard<std::mutex> lock(errors_mutex_);
-  if (errors_.size() < kErrorsMax) errors_.push_back({vaddr, page_count, extent.source, error});
+  uffd::Wake(uffd_.get(), range);
+  return Outcome::kDone;
 }
 
 void AddressSpace::Apply(const abi::Message& message) {

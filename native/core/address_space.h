@@ -95,8 +95,8 @@ class AddressSpace {
                          uint32_t page_count, uint64_t vaddr, Figures::Counter* counter);
   void Settle(uint32_t page_index, uint32_t page_count, PageState state, Figures::Counter* counter);
   void Unclaim(uint32_t page_index, uint32_t page_count);
-  void PoisonClaimed(const Extent& extent, uint32_t page, uint32_t page_count, uint64_t vaddr,
-                     int error);
+  Outcome PoisonClaimed(const Extent& extent, uint32_t page, uint32_t page_count, uint64_t vaddr,
+                        int error);
   void MarkRemoved(const AddressRange& image);
 
   const uint64_t id_;

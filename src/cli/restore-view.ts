@@ -98,7 +98,7 @@ export function printSummary(output: Output, report: RestoreReport, verbose: boo
     `ready     ${formatMs(readyMs ?? 0)}  (the targets could run)`,
     residentMs === null
       ? 'resident  not waited for (--fill off)'
-      : `resident  ${formatMs(residentMs)}  (every stored page was in)`,
+      : `resident  ${formatMs(residentMs)}  (${describeResident(report)})`,
   );
   const latency = (name: string, of: LatencySummary): string =>
     `${name}  p50 ${formatUs(of.p50)}, p99 ${formatUs(of.p99)}, max ${formatUs(of.max)}`;
@@ -113,6 +113,12 @@ export function printSummary(output: Output, report: RestoreReport, verbose: boo
     lines.push(verification.ok ? colors.green(verification.text) : colors.red(verification.text));
   }
   output.write(`${lines.join('\n')}\n`);
+}
+
+function describeResident(report: RestoreReport): string {
+  const missing = report.tasks.reduce((sum, { pages, resident }) => sum + pages - resident, 0);
+  if (missing === 0) return 'every stored page was in';
+  return `all was in but ${formatPages(missing)} that cannot be produced`;
 }
 
 function describeVerification(report: RestoreReport): { ok: boolean; text: string } | undefined {

@@ -84,6 +84,7 @@ export class HostProcess {
   #pidfd = -1;
   #answer: Deferred<ReceivedMessage> | undefined;
   #failure: ThawError | undefined;
+  #turn: Promise<unknown> = Promise.resolve();
 
   private constructor(imagePid: number, start: HostStart) {
     this.imagePid = imagePid;
@@ -175,10 +176,26 @@ export class HostProcess {
   /**
    * Touches pages from inside, one first access each, `threads` at a time. `words` are page addresses
    * with touch flags in their low bits. Waits as long as the pages take: end it with {@link kill}.
+   * Touches of one host take turns.
    *
    * @throws HOST_LOST when the host dies meanwhile.
    */
-  async touch(words: BigUint64Array, threads: number): Promise<TouchResults> {
+  touch(words: BigUint64Array, threads: number): Promise<TouchResults> {
+    const results = this.#turn.then(() => this.#request(words, threads));
+    this.#turn = results.catch(() => {});
+    return results;
+  }
+
+  /** Ends the process with SIGKILL (it may wait for a page) and waits for its end. */
+  async kill(): Promise<void> {
+    this.#child.kill('SIGKILL');
+    await this.#exited.promise;
+    this.#channel.close();
+    if (this.#pidfd >= 0) closeSync(this.#pidfd);
+    this.#pidfd = -1;
+  }
+
+  async #request(words: BigUint64Array, threads: number): Promise<TouchResults> {
     const count = words.length;
     const listFd = native.createMemfd('thaw-touch', count * 16);
     try {
@@ -203,15 +220,6 @@ export class HostProcess {
     }
   }
 
-  /** Ends the process with SIGKILL (it may wait for a page) and waits for its end. */
-  async kill(): Promise<void> {
-    this.#child.kill('SIGKILL');
-    await this.#exited.promise;
-    this.#channel.close();
-    if (this.#pidfd >= 0) closeSync(this.#pidfd);
-    this.#pidfd = -1;
-  }
-
   #nextAnswer(): Promise<ReceivedMessage> {
     if (this.#failure !== undefined) return Promise.reject(this.#failure);
     this.#answer = createDeferred<ReceivedMessage>();
@@ -221,7 +229,8 @@ export class HostProcess {
   #take(message: ReceivedMessage): void {
     const waiting = this.#answer;
     this.#answer = undefined;
-    waiting?.resolve(message);
+    if (waiting !== undefined && this.#failure === undefined) waiting.resolve(message);
+    else for (const fd of message.fds) native.closeFd(fd);
   }
 
   #fail(error: ThawError): void {

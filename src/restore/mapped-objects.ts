@@ -17,11 +17,11 @@ import { writeAll } from './file-bytes.js';
  */
 export class MappedObjects {
   readonly #checkpoint: Checkpoint;
-  readonly #memory: ReadonlyMap<number, number>;
+  readonly #memory: Map<number, number>;
   readonly #files = new Map<number, number | undefined>();
   readonly #replaced = new Set<string>();
 
-  private constructor(checkpoint: Checkpoint, memory: ReadonlyMap<number, number>) {
+  private constructor(checkpoint: Checkpoint, memory: Map<number, number>) {
     this.#checkpoint = checkpoint;
     this.#memory = memory;
   }
@@ -58,7 +58,7 @@ export class MappedObjects {
     if (vma.fileId === undefined) return undefined;
     const file = this.#checkpoint.files.get(vma.fileId);
     if (file?.type !== 'regular') {
-      this.#replaced.add(`file id ${vma.fileId}`);
+      this.#replaced.add(`memory file with id ${vma.fileId}`);
       return undefined;
     }
     if (!this.#files.has(file.id)) this.#files.set(file.id, openSame(file));
@@ -67,10 +67,11 @@ export class MappedObjects {
     return fd;
   }
 
-  /** Closes every descriptor. */
+  /** Closes every descriptor. Harmless when repeated. */
   close(): void {
     for (const fd of this.#memory.values()) closeSync(fd);
     for (const fd of this.#files.values()) if (fd !== undefined) closeSync(fd);
+    this.#memory.clear();
     this.#files.clear();
   }
 }

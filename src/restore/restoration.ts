@@ -1,6 +1,7 @@
 /**
  * A restore under way: hosts that stand, a pager that serves them, and both clocks.
  */
+import { setTimeout } from 'node:timers/promises';
 import { ThawError } from '../errors.js';
 import type { Checkpoint } from '../image/checkpoint.js';
 import type { LiveTask } from '../image/task.js';
@@ -15,6 +16,9 @@ import type { MappedObjects } from './mapped-objects.js';
 import { succeeded, touchInBatches } from './touch-batches.js';
 import type { UffdAccess } from './uffd-access.js';
 import { type VerifyCounts, verifyShared, verifyTask } from './verify.js';
+
+/** Longest wait for the reasons of failed pages, in milliseconds; past 1024 a target they only count. */
+const PAGE_ERRORS_MS_MAX = 500;
 
 /** One live task that has been restored into a host. */
 export interface RestoredTask {
@@ -87,7 +91,10 @@ export class Restoration implements AsyncDisposable {
    */
   readonly resident: Promise<number>;
   readonly #parts: RestorationParts;
-  #closed = false;
+  #failedPages = 0;
+  /** Rejects when pages are missing and nobody brings them any more. */
+  readonly #lost: Promise<never>;
+  #closing: Promise<void> | undefined;
 
   /** @internal */
   constructor(parts: RestorationParts) {
@@ -99,10 +106,17 @@ export class Restoration implements AsyncDisposable {
     this.replacedFiles = parts.objects.replaced;
     this.readyMs = performance.now() - parts.startedMs;
     for (const { target } of parts.tasks) {
-      target?.on('pageError', (error) => this.pageErrors.push(error));
+      target?.on('pageError', (error, pageCount) => {
+        this.pageErrors.push(error);
+        this.#failedPages += pageCount;
+      });
     }
     this.resident = this.#watchResident();
     this.resident.catch(() => {});
+    this.#lost = new Promise((_, reject) => {
+      for (const { target } of parts.tasks) target?.finished.catch(reject);
+    });
+    this.#lost.catch(() => {});
   }
 
   /** The pager's figures, in the order of {@link tasks}; undefined where nothing is lazy. */
@@ -119,9 +133,9 @@ export class Restoration implements AsyncDisposable {
    * Touches pages inside every host, as `access` says; tasks at the same time, each with `threads`
    * threads. Resolves when all are touched, in the order of {@link tasks}.
    *
-   * @throws HOST_LOST; ABORTED between batches.
+   * @throws HOST_LOST; PAGER_LOST while pages are missing; ABORTED between batches.
    */
-  async touch(
+  touch(
     access: Access,
     {
       seed = 1,
@@ -129,7 +143,7 @@ export class Restoration implements AsyncDisposable {
       signal,
     }: { seed?: number; threads?: number; signal?: AbortSignal } = {},
   ): Promise<TouchSummary[]> {
-    return Promise.all(
+    return this.#whileServed(
       this.tasks.map(async ({ task, plan, host }) => {
         const words = pagesToTouch(task, plan, access, seed).map(
           (word) => word | TOUCH_WITHOUT_CRC,
@@ -139,7 +153,9 @@ export class Restoration implements AsyncDisposable {
           latencies.push(succeeded(batch.latencyNs));
         }
         const latencyNs = concatenate(latencies);
-        return { touched: words.length, failed: words.length - latencyNs.length, latencyNs };
+        const failed = words.length - latencyNs.length;
+        if (failed > 0) await this.#awaitPageErrors();
+        return { touched: words.length, failed, latencyNs };
       }),
     );
   }
@@ -147,8 +163,26 @@ export class Restoration implements AsyncDisposable {
   /**
    * Compares every stored page and every hole inside the hosts with what the image reader decodes.
    * Brings in what is missing.
+   *
+   * @throws HOST_LOST; PAGER_LOST while pages are missing; ABORTED between batches.
    */
   async verify(signal?: AbortSignal): Promise<VerifyResult> {
+    const [result] = await this.#whileServed([this.#verify(signal)]);
+    return result as VerifyResult;
+  }
+
+  /** Ends the hosts, then the pager if it is this restoration's own. Harmless when repeated. */
+  close(): Promise<void> {
+    this.#closing ??= this.#end();
+    return this.#closing;
+  }
+
+  /** The same as {@link close}. */
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
+  async #verify(signal?: AbortSignal): Promise<VerifyResult> {
     const tasks: VerifyCounts[] = [];
     for (const { task, plan, host, target } of this.tasks) {
       tasks.push(await verifyTask(this.checkpoint, task, plan, host, target, signal));
@@ -170,10 +204,7 @@ export class Restoration implements AsyncDisposable {
     return { tasks, shared };
   }
 
-  /** Ends the hosts, then the pager if it is this restoration's own. Harmless when repeated. */
-  async close(): Promise<void> {
-    if (this.#closed) return;
-    this.#closed = true;
+  async #end(): Promise<void> {
     await Promise.all(this.tasks.map(({ host }) => host.kill()));
     if (this.#parts.ownsPager) await this.#parts.pager.close();
     else await Promise.all(this.tasks.map(({ target }) => target?.drop()));
@@ -181,15 +212,24 @@ export class Restoration implements AsyncDisposable {
     if (this.#parts.ownsCheckpoint) await this.checkpoint.close();
   }
 
-  /** The same as {@link close}. */
-  [Symbol.asyncDispose](): Promise<void> {
-    return this.close();
+  /** A host that waits for a page waits for ever once there is no pager: then this rejects. */
+  #whileServed<T>(work: readonly Promise<T>[]): Promise<T[]> {
+    return Promise.race([Promise.all(work), this.#lost]);
+  }
+
+  /** The reasons of failed pages travel apart from the touches that met them: lets them arrive. */
+  async #awaitPageErrors(): Promise<void> {
+    const limit = performance.now() + PAGE_ERRORS_MS_MAX;
+    const poisoned = (): number =>
+      this.figures().reduce((sum, figures) => sum + (figures?.poisonedPages ?? 0), 0);
+    while (this.#failedPages < poisoned() && performance.now() < limit) await setTimeout(5);
   }
 
   async #watchResident(): Promise<number> {
     await Promise.all(
       this.tasks.map(async ({ task, host, target }) => {
-        if ((await target?.finished) === 'gone') {
+        const end = await target?.finished;
+        if (end === 'gone' || end === 'dropped') {
           throw new ThawError('HOST_LOST', {
             what: 'a host process ended before all of its pages were in',
             where: `host ${host.pid} of task ${task.pid}`,
@@ -197,7 +237,9 @@ export class Restoration implements AsyncDisposable {
         }
       }),
     );
-    return performance.now() - this.#parts.startedMs;
+    const residentMs = performance.now() - this.#parts.startedMs;
+    await this.#awaitPageErrors();
+    return residentMs;
   }
 }
 

@@ -64,6 +64,7 @@ export async function restore(
   const undo: (() => unknown)[] = [];
   // The pager's process starts while the image is read.
   const starting = options.pager === undefined ? Pager.start() : undefined;
+  starting?.catch(() => {}); // told where it is waited for
   const stopPager = (pager: Pager): Promise<void> => pager.close();
   undo.push(() => starting?.then(stopPager, () => {}));
   try {

@@ -46,6 +46,12 @@ class Tally implements VerifyCounts {
   mismatched = 0;
   readonly errors: ThawError[] = [];
 
+  /** A page whose bytes the image itself does not have. */
+  failRead(error: ThawError): void {
+    this.mismatched++;
+    if (this.errors.length < MISMATCHES_TOLD_MAX) this.errors.push(error);
+  }
+
   fail(pid: number, span: PageSpan, vaddr: bigint, expected: number, found: number | undefined) {
     this.mismatched++;
     if (this.errors.length >= MISMATCHES_TOLD_MAX) return;
@@ -83,10 +89,13 @@ export async function verifyTask(
     // A page that nobody may touch and for which nothing is stored cannot be looked at while its
     // range is registered; it becomes zero when it is touched for the first time.
     if (!readable && !span.stored && target?.figures().state === 'serving') continue;
-    const expected = span.stored
-      ? pageCrcs(await checkpoint.readPages(task, span.vaddr, span.pageCount))
-      : undefined;
-    await compare(host, task.pid, span, expected, readable, tally, signal);
+    if (!span.stored) {
+      await compare(host, task.pid, span, undefined, readable, tally, signal);
+      continue;
+    }
+    for await (const part of readSpan(checkpoint, task, span, tally)) {
+      await compare(host, task.pid, part.span, part.crcs, readable, tally, signal);
+    }
   }
   return tally;
 }
@@ -131,6 +140,30 @@ function findMapping(
     if (vma !== undefined) return { task, host, vma, vaddr: vma.start + (offset - vma.pgoff) };
   }
   return undefined;
+}
+
+/** The checksums of a span; page by page where a part of it cannot be decoded, without that part. */
+async function* readSpan(
+  checkpoint: Checkpoint,
+  task: LiveTask,
+  span: PageSpan,
+  tally: Tally,
+): AsyncGenerator<{ readonly span: PageSpan; readonly crcs: Uint32Array }> {
+  try {
+    const bytes = await checkpoint.readPages(task, span.vaddr, span.pageCount);
+    yield { span, crcs: pageCrcs(bytes) };
+  } catch (error) {
+    if (!(error instanceof ThawError)) throw error;
+    if (span.pageCount === 1) {
+      tally.failRead(error);
+      return;
+    }
+    const half = Math.floor(span.pageCount / 2);
+    const second = span.vaddr + BigInt(half * PAGE_SIZE);
+    yield* readSpan(checkpoint, task, { ...span, pageCount: half }, tally);
+    const rest = { ...span, vaddr: second, pageCount: span.pageCount - half };
+    yield* readSpan(checkpoint, task, rest, tally);
+  }
 }
 
 /** The plan's extents in spans of at most {@link CHUNK_PAGES}, with their VMAs. */

@@ -10,12 +10,12 @@ import type { PagerProcess } from './pager-process.js';
 import { REQUEST } from './pager-protocol.js';
 
 /** How the service of a target ended. */
-export type TargetEnd = 'resident' | 'gone';
+export type TargetEnd = 'resident' | 'gone' | 'dropped';
 
 /** Events of a {@link PagerTarget}. */
 export interface PagerTargetEvents {
   /** Pages could not be produced and are poisoned (a touch is SIGBUS); code PAGE_FAILED. */
-  pageError: [error: ThawError];
+  pageError: [error: ThawError, pageCount: number];
 }
 
 /**
@@ -51,13 +51,13 @@ export class PagerTarget extends EventEmitter<PagerTargetEvents> {
 
   /**
    * Settles when the pager has let go: `'resident'` when everything is in, `'gone'` when the target
-   * ended first. Rejects with PAGER_LOST when the pager ends before.
+   * ended first, `'dropped'` after {@link drop}. Rejects with PAGER_LOST when the pager ends before.
    */
   get finished(): Promise<TargetEnd> {
     return this.#finished.promise;
   }
 
-  /** The figures at this moment; after {@link drop}, those of its moment. */
+  /** The figures at this moment; after {@link drop}, or the pager's close, those of that moment. */
   figures(): TargetFigures {
     return this.#last ?? readFigures(this.#figuresFd, this.#slot);
   }
@@ -99,9 +99,20 @@ export class PagerTarget extends EventEmitter<PagerTargetEvents> {
   /** Has the pager forget this target and free its figures. What is missing then stays missing. */
   async drop(): Promise<void> {
     if (this.#last !== undefined) return;
-    this.#last = this.figures();
+    this.keepFigures();
     this.#forget();
-    await this.#process.request({ op: REQUEST.dropTarget, target: this.id });
+    this.finish('dropped');
+    try {
+      await this.#process.request({ op: REQUEST.dropTarget, target: this.id });
+    } catch (error) {
+      // A pager that is gone has forgotten it as well.
+      if (!(error instanceof ThawError && error.code === 'PAGER_LOST')) throw error;
+    }
+  }
+
+  /** @internal Before the figures' memory goes. */
+  keepFigures(): void {
+    if (this.#slot >= 0) this.#last ??= this.figures();
   }
 
   /** @internal */
@@ -130,6 +141,7 @@ export class PagerTarget extends EventEmitter<PagerTargetEvents> {
         where: sourcePath,
         hint: 'The pages are poisoned (SIGBUS when touched); check the image with `thaw verify`',
       }),
+      pageCount,
     );
   }
 }

@@ -66,6 +66,7 @@ export class Pager extends EventEmitter<PagerEvents> implements AsyncDisposable 
   readonly #sources = new Map<string, Promise<number>>();
   #nextTargetId = 1;
   #nextSourceId = 1;
+  #closing: Promise<void> | undefined;
 
   private constructor() {
     super();
@@ -126,19 +127,23 @@ export class Pager extends EventEmitter<PagerEvents> implements AsyncDisposable 
   }
 
   /** Ends the pager. Targets that are still missing pages are not served any more. */
-  async close(): Promise<void> {
-    if (this.#figuresFd < 0) return;
-    for (const target of this.#targets.values()) {
-      target.lose(new ThawError('PAGER_LOST', { what: 'the pager was closed' }));
-    }
-    await this.#process.close();
-    native.closeFd(this.#figuresFd);
-    this.#figuresFd = -1;
+  close(): Promise<void> {
+    this.#closing ??= this.#end();
+    return this.#closing;
   }
 
   /** The same as {@link close}. */
   [Symbol.asyncDispose](): Promise<void> {
     return this.close();
+  }
+
+  async #end(): Promise<void> {
+    for (const target of this.#targets.values()) {
+      target.lose(new ThawError('PAGER_LOST', { what: 'the pager was closed' }));
+    }
+    await this.#process.close();
+    for (const target of this.#targets.values()) target.keepFigures();
+    native.closeFd(this.#figuresFd);
   }
 
   #adopt(id: number, sourcePaths: readonly string[]): PagerTarget {
