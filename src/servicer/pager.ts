@@ -139,10 +139,10 @@ export class Pager extends EventEmitter<PagerEvents> implements AsyncDisposable 
 
   async #end(): Promise<void> {
     for (const target of this.#targets.values()) {
+      target.keepFigures();
       target.lose(new ThawError('PAGER_LOST', { what: 'the pager was closed' }));
     }
     await this.#process.close();
-    for (const target of this.#targets.values()) target.keepFigures();
     native.closeFd(this.#figuresFd);
   }
 

@@ -95,11 +95,11 @@ export function readMemory(pid: number, vaddr: bigint): Uint8Array {
   }
 }
 
-/** What the open descriptors of this process are, in order of their numbers. */
-export function openDescriptors(): string[] {
-  return readdirSync('/proc/self/fd').flatMap((fd) => {
+/** What the open descriptors of a process are, in order of their numbers. */
+export function openDescriptors(pid: number | 'self' = 'self'): string[] {
+  return readdirSync(`/proc/${pid}/fd`).flatMap((fd) => {
     try {
-      return [readlinkSync(`/proc/self/fd/${fd}`)];
+      return [readlinkSync(`/proc/${pid}/fd/${fd}`)];
     } catch {
       return []; // the descriptor of this very listing
     }

@@ -1,0 +1,291 @@
+/** What ends when something ends: hosts, the pager, the process that restores. */
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import type { Restoration } from '../../src/restore/restoration.js';
+import { restore } from '../../src/restore/restore.js';
+import { Pager } from '../../src/servicer/pager.js';
+import {
+  childrenOf,
+  openDescriptors,
+  runningComm,
+  until,
+  within,
+} from '../support/process-facts.js';
+import { builtModule, endScripts, Script } from '../support/process-script.js';
+import { fixturePath, readExpected, touchablePagesOf } from '../support/restore-fixtures.js';
+import {
+  begin,
+  differences,
+  endTargets,
+  noteChildren,
+  readStored,
+  startPager,
+  taskOf,
+  touchPages,
+} from '../support/restore-targets.js';
+
+beforeEach(noteChildren);
+afterEach(endTargets);
+afterEach(endScripts);
+
+const family = readExpected('family');
+const SEQUENTIAL = { kind: 'sequential' } as const;
+
+function hostPids(restoration: Restoration): number[] {
+  return restoration.tasks.map(({ host }) => host.pid);
+}
+
+function pagerPid(): number {
+  const pids = childrenOf(process.pid).filter((pid) => runningComm(pid) === 'thaw-pager');
+  expect(pids).toHaveLength(1);
+  return pids[0] ?? -1;
+}
+
+async function allGone(pids: readonly number[]): Promise<void> {
+  await until(
+    'hosts and pager end',
+    () => pids.every((pid) => runningComm(pid) === undefined),
+    2_000,
+  );
+}
+
+describe('the end of the process that restored', () => {
+  it.each([
+    ['right after', 'true', ''],
+    ['with pages missing', 'false', ''],
+    ['while its hosts wait for pages', 'false', 'restoration.touch({ kind: "sequential" });'],
+  ])('%s ends its hosts and its pager', async (_, fill, more) => {
+    const script = new Script(`
+      import { restore } from ${builtModule('restore/restore.js')};
+      import { Pager } from ${builtModule('servicer/pager.js')};
+      const pager = await Pager.start();
+      const image = ${JSON.stringify(fixturePath('family'))};
+      const restoration = await restore(image, { pager, fill: ${fill} });
+      if (${more !== ''}) process.kill(pager.pid, 'SIGSTOP');
+      ${more}
+      const hosts = restoration.tasks.map(({ host }) => host.pid);
+      console.log(JSON.stringify([pager.pid, ...hosts]));
+      setInterval(() => {}, 1000);
+    `);
+    const pids = (await script.next()) as number[];
+    expect(pids.map((pid) => runningComm(pid))).toEqual([
+      'thaw-pager',
+      ...family.tasks.map(() => 'thaw-host'),
+    ]);
+    await script.kill();
+    // A stopped pager ends once it goes on.
+    if (more !== '') process.kill(pids[0] as number, 'SIGCONT');
+    await allGone(pids);
+  });
+
+  it('does not wait for a restoration that nobody waits for', async () => {
+    const script = new Script(`
+      import { restore } from ${builtModule('restore/restore.js')};
+      const restoration = await restore(${JSON.stringify(fixturePath('pattern'))});
+      await restoration.close();
+      console.log('1');
+    `);
+    expect(await script.next()).toBe(1);
+    expect(await script.exited(2_000)).toBe(0);
+    expect(script.errors).toBe('');
+  });
+});
+
+describe('the end of a host', () => {
+  it('is told at once, and the others go on', async () => {
+    const restoration = await begin('family', { fill: false });
+    const [victim, ...others] = restoration.tasks;
+    process.kill(victim?.host.pid ?? -1, 'SIGKILL');
+    await expect(within(restoration.resident)).rejects.toMatchObject({ code: 'HOST_LOST' });
+    expect(victim?.target?.figures().state).toBe('gone');
+    await restoration.fill();
+    for (const { target } of others)
+      expect(await within(target?.finished ?? Promise.reject())).toBe('resident');
+    for (const expected of family.tasks.slice(1)) {
+      const found = await within(readStored(taskOf(restoration, expected), expected));
+      expect(differences(found, expected.stored)).toEqual([]);
+    }
+    await expect(within(restoration.touch(SEQUENTIAL))).rejects.toMatchObject({
+      code: 'HOST_LOST',
+    });
+  });
+
+  it('ends a touch that waits for a page', async () => {
+    const pager = await startPager();
+    const restoration = await begin('pattern', { pager, fill: false });
+    process.kill(pager.pid, 'SIGSTOP');
+    try {
+      const touching = restoration.touch(SEQUENTIAL, { threads: 4 });
+      touching.catch(() => {});
+      for (const pid of hostPids(restoration)) process.kill(pid, 'SIGKILL');
+      await expect(within(touching)).rejects.toMatchObject({ code: 'HOST_LOST' });
+    } finally {
+      process.kill(pager.pid, 'SIGCONT');
+    }
+  });
+});
+
+describe('the end of the pager', () => {
+  it('is an error of everything that needs it, and close() still ends the hosts', async () => {
+    const restoration = await begin('family', { fill: false });
+    const pids = hostPids(restoration);
+    process.kill(pagerPid(), 'SIGKILL');
+    const lost = expect.objectContaining({ code: 'PAGER_LOST' });
+    await expect(within(restoration.resident)).rejects.toEqual(lost);
+    await expect(within(restoration.fill())).rejects.toEqual(lost);
+    await expect(within(restoration.touch(SEQUENTIAL))).rejects.toEqual(lost);
+    await expect(within(restoration.verify())).rejects.toEqual(lost);
+    expect(restoration.figures()[0]?.dataPages).toBeGreaterThan(0);
+    await within(restoration.close());
+    await allGone(pids);
+  });
+
+  it('ends a touch and a prefetch that wait for a page', async () => {
+    const restoration = await begin('pattern', { fill: false });
+    const pid = pagerPid();
+    process.kill(pid, 'SIGSTOP');
+    const touching = restoration.touch(SEQUENTIAL);
+    const [{ target, plan }] = restoration.tasks as [Restoration['tasks'][number]];
+    const prefetching = target?.prefetch(plan.regions.start[5] ?? 0n, plan.regions.end[5] ?? 0n);
+    prefetching?.catch(() => {});
+    process.kill(pid, 'SIGKILL');
+    const lost = expect.objectContaining({ code: 'PAGER_LOST' });
+    await expect(within(touching)).rejects.toEqual(lost);
+    await expect(within(prefetching ?? Promise.resolve())).rejects.toEqual(lost);
+  });
+
+  it('does not matter to what is resident', async () => {
+    const restoration = await begin('family');
+    await within(restoration.resident);
+    process.kill(pagerPid(), 'SIGKILL');
+    const verified = await within(restoration.verify());
+    expect(verified.tasks.map(({ mismatched }) => mismatched)).toEqual([0, 0, 0]);
+  });
+
+  it('is told to those who share it, and does not keep them from closing', async () => {
+    const pager = await Pager.start();
+    const lost = new Promise((resolve) => pager.once('lost', resolve));
+    const both = [
+      await begin('pattern', { pager, fill: false }),
+      await begin('family', { pager, fill: false }),
+    ];
+    process.kill(pager.pid, 'SIGKILL');
+    expect(await within(lost)).toMatchObject({ code: 'PAGER_LOST' });
+    const pids = both.flatMap(hostPids);
+    for (const restoration of both) await within(restoration.close());
+    await allGone(pids);
+    await pager.close();
+  });
+});
+
+describe('close', () => {
+  it('may be called again, at the same time or later', async () => {
+    const restoration = await begin('pattern');
+    const pids = [...hostPids(restoration), pagerPid()];
+    await within(Promise.all([restoration.close(), restoration.close()]));
+    expect(pids.map((pid) => runningComm(pid))).toEqual([undefined, undefined]);
+    await within(restoration.close());
+  });
+
+  it('of a pager may be called again, at the same time or later', async () => {
+    const pager = await Pager.start();
+    await within(Promise.all([pager.close(), pager.close()]));
+    await within(pager.close());
+  });
+
+  it('settles what waits, with a pager of its own', async () => {
+    const restoration = await begin('pattern', { fill: false });
+    const { resident } = restoration;
+    await restoration.close();
+    await expect(within(resident)).rejects.toMatchObject({ code: expect.stringMatching(/_LOST$/) });
+  });
+
+  it('settles what waits, with a pager that goes on', async () => {
+    const pager = await startPager();
+    const restoration = await begin('pattern', { pager, fill: false });
+    const { resident } = restoration;
+    await restoration.close();
+    await expect(within(resident)).rejects.toMatchObject({ code: 'HOST_LOST' });
+  });
+
+  it('leaves the last figures to be read', async () => {
+    const restoration = await begin('pattern');
+    await within(restoration.resident);
+    const before = restoration.figures();
+    await restoration.close();
+    expect(restoration.figures()).toEqual(before);
+  });
+});
+
+describe('an aborted restore', () => {
+  it('rejects with ABORTED before it has begun, and at its very end', async () => {
+    const before = AbortSignal.abort();
+    await expect(within(begin('pattern', { signal: before }))).rejects.toMatchObject({
+      code: 'ABORTED',
+    });
+    // Aborted from the second look on: one task, so that is when all of it stands.
+    let looks = 0;
+    const late = {
+      get aborted() {
+        looks += 1;
+        return looks > 1;
+      },
+    } as AbortSignal;
+    await expect(within(begin('pattern', { signal: late }))).rejects.toMatchObject({
+      code: 'ABORTED',
+    });
+    expect(childrenOf(process.pid).map((pid) => runningComm(pid))).not.toContain('thaw-host');
+  });
+
+  it('ends what it began: descriptors and processes', async () => {
+    await begin('family').then((restoration) => restoration.close());
+    const before = openDescriptors().length;
+    const stop = new AbortController();
+    const aborted = within(begin('family', { signal: stop.signal }));
+    setTimeout(() => stop.abort(), 10);
+    await expect(aborted).rejects.toMatchObject({ code: 'ABORTED' });
+    expect(openDescriptors()).toHaveLength(before);
+  });
+});
+
+describe('touches', () => {
+  it('at the same time are answered each with its own', async () => {
+    const restoration = await begin('family', { fill: false });
+    const [expected] = family.tasks as [(typeof family.tasks)[number]];
+    const pages = touchablePagesOf(expected);
+    const restored = taskOf(restoration, expected);
+    const parts = [0, 1, 2, 3].map((part) => pages.filter((_, i) => i % 4 === part));
+    const answers = await within(Promise.all(parts.map((part) => touchPages(restored, part))));
+    for (const [i, part] of parts.entries()) {
+      expect(answers[i]).toEqual(part.map((vaddr) => expected.stored.get(vaddr)));
+    }
+  });
+});
+
+describe('restores one after the other', () => {
+  it('leave neither descriptors nor processes behind', async () => {
+    const run = async (): Promise<void> => {
+      const restoration = await restore(fixturePath('pattern'));
+      await within(restoration.resident);
+      await restoration.close();
+    };
+    await run();
+    const descriptors = openDescriptors().sort();
+    const children = childrenOf(process.pid);
+    for (let round = 0; round < 20; round++) await run();
+    expect(openDescriptors().sort()).toEqual(descriptors);
+    expect(childrenOf(process.pid)).toEqual(children);
+  });
+
+  it('leave no descriptor in a pager that they share', async () => {
+    const pager = await startPager();
+    const run = async (): Promise<void> => {
+      const restoration = await begin('pattern', { pager });
+      await within(restoration.resident);
+      await restoration.close();
+    };
+    await run();
+    const before = openDescriptors(pager.pid);
+    for (let round = 0; round < 10; round++) await run();
+    expect(openDescriptors(pager.pid)).toEqual(before);
+  });
+});
