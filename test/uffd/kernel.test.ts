@@ -100,6 +100,14 @@ describe('poison', () => {
   });
 });
 
+describe('the feature SIGBUS', () => {
+  it('makes a missing page a signal instead of an event', async () => {
+    const { uffd, mapping } = registered({ pages: 1, features: UffdFeature.SIGBUS });
+    await expect(mapping.touch()).rejects.toMatchObject({ found: 'SIGBUS' });
+    expect(uffd.readEvent()).toBeNull();
+  });
+});
+
 describe('/proc/PID/mem', () => {
   it('answers EIO on a missing page, at once and without an event', async () => {
     const target = await Target.start({ pages: 1 });

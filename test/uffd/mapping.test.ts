@@ -1,4 +1,6 @@
 import { readFileSync } from 'node:fs';
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
 import { afterEach, describe, expect, it } from 'vitest';
 import { PAGE_SIZE } from '../../src/address.js';
 import { RegisterMode } from '../../src/uffd/flags.js';
@@ -110,6 +112,17 @@ describe('Mapping', () => {
     await unmapping;
     expect(isMapped(mapping.vaddr)).toBe(false);
     await expect(mapping.unmap()).rejects.toMatchObject({ code: 'INVALID_ARGUMENT' });
+  });
+
+  it('is unmapped when the object is collected', async () => {
+    setFlagsFromString('--expose-gc');
+    const gc = runInNewContext('gc') as () => void;
+    const vaddrs = Array.from({ length: 10 }, () => Mapping.anonymous(PAGE_SIZE).vaddr);
+    for (let round = 0; round < 200 && vaddrs.some(isMapped); round += 1) {
+      gc();
+      await new Promise((resolve) => setTimeout(resolve, 10));
+    }
+    expect(vaddrs.some(isMapped)).toBe(false);
   });
 
   it('checks spans', async () => {

@@ -1,7 +1,9 @@
+import { constants } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, describe, expect, it } from 'vitest';
 import { PAGE_SIZE } from '../../src/address.js';
 import { RegisterMode, UffdFeature } from '../../src/uffd/flags.js';
+import { IoctlResult } from '../../src/uffd/ioctl-result.js';
 import type { Mapping } from '../../src/uffd/mapping.js';
 import type { PageProvider, ServeOptions } from '../../src/uffd/page-provider.js';
 import { type PageServer, servePages } from '../../src/uffd/page-server.js';
@@ -126,7 +128,7 @@ describe('servePages', () => {
     expect(asked).toEqual([mapping.vaddr]);
   });
 
-  it('waits where an event is unread, and tries again by a timer', async () => {
+  it('waits where an event is unread', async () => {
     const { uffd, mapping } = registered({ pages: 2, features: EVENT_REMOVE });
     let zapping: Promise<void> | undefined;
     const server = serve(uffd, async (vaddr, pageCount) => {
@@ -139,6 +141,21 @@ describe('servePages', () => {
     expect(await firstByte(mapping, 0)).toBe(1);
     await zapping;
     expect(server.figures.deferrals).toBeGreaterThan(0);
+  });
+
+  it('tries again by a timer where no event follows', async () => {
+    const { uffd, mapping } = registered({ pages: 1 });
+    const { copy } = uffd;
+    let refusals = 3;
+    uffd.copy = (vaddr, source, options) => {
+      refusals -= 1;
+      if (refusals < 0) return copy.call(uffd, vaddr, source, options);
+      const raw = { bytes: 0, errno: constants.errno.EAGAIN };
+      return new IoctlResult(raw, 'UFFDIO_COPY', vaddr, source.byteLength);
+    };
+    const server = serve(uffd, () => page('late'));
+    expect(text(await mapping.read(0, 4))).toBe('late');
+    expect(server.figures).toMatchObject({ deferrals: 3, copiedPages: 1, calls: 1 });
   });
 
   it('poisons where the provider fails, and says why', async () => {
