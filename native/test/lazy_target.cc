@@ -1,0 +1,203 @@
+#include "lazy_target.h"
+
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <chrono>
+#include <cstdio>
+#include <cstdlib>
+
+#include "uffd.h"
+
+namespace thaw::testing {
+namespace {
+
+constexpr unsigned kChildSeconds = 50;
+
+void Require(bool ok, const char* what) {
+  if (ok) return;
+  std::perror(what);
+  std::abort();
+}
+
+int AnswerOf(int status) { return WIFSIGNALED(status) ? -WTERMSIG(status) : WEXITSTATUS(status); }
+
+}  // namespace
+
+bool ReadPage(uint64_t vaddr, uint8_t* bytes) {
+  static int fds[2] = {-1, -1};
+  static pid_t owner = 0;
+  // A forked child must not share its parent's pipe.
+  if (owner != ::getpid()) Require(::pipe2(fds, O_CLOEXEC) == 0, "pipe2");
+  owner = ::getpid();
+  if (::write(fds[1], Pointer(vaddr), kPageSize) != static_cast<ssize_t>(kPageSize)) return false;
+  return ::read(fds[0], bytes, kPageSize) == static_cast<ssize_t>(kPageSize);
+}
+
+bool HoldsPages(const TestImage& image, uint32_t first, uint32_t end, int64_t offset) {
+  for (uint32_t page = first; page < end; ++page) {
+    if (!image.Holds(page, Pointer(image.At(page) + static_cast<uint64_t>(offset)))) return false;
+  }
+  return true;
+}
+
+bool IsZeroAt(uint64_t vaddr) { return IsZeroPage(Pointer(vaddr)); }
+
+int WaitFor(pid_t child) {
+  int status = 0;
+  if (::waitpid(child, &status, 0) != child) return kWrong;
+  return AnswerOf(status);
+}
+
+void LazyTarget::Self::Meet() const {
+  char byte = 'm';
+  if (::write(socket_, &byte, 1) != 1 || ::read(socket_, &byte, 1) != 1) ::_exit(kWrong);
+}
+
+LazyTarget::LazyTarget(const TestImage& image, const Body& body)
+    : LazyTarget(image, body, Options()) {}
+
+LazyTarget::LazyTarget(const TestImage& image, const Body& body, Options options) {
+  int sockets[2];
+  Require(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, sockets) == 0, "socketpair");
+  std::fflush(nullptr);
+  pid_ = ::fork();
+  Require(pid_ >= 0, "fork");
+  if (pid_ == 0) {
+    ::close(sockets[0]);
+    RunChild(image, body, options, sockets[1]);
+  }
+  ::close(sockets[1]);
+  socket_ = Fd(sockets[0]);
+  int number = -1;
+  Require(::read(socket_.get(), &number, sizeof(number)) == sizeof(number), "a target's uffd");
+  const Fd pidfd = TakePidfd();
+  uffd_ = Fd(static_cast<int>(::syscall(SYS_pidfd_getfd, pidfd.get(), number, 0)));
+  Require(uffd_.valid(), "pidfd_getfd");
+}
+
+LazyTarget::~LazyTarget() {
+  if (reaped_) return;
+  ::kill(pid_, SIGKILL);
+  ::waitpid(pid_, nullptr, 0);
+}
+
+Fd LazyTarget::TakePidfd() {
+  Fd pidfd(static_cast<int>(::syscall(SYS_pidfd_open, pid_, 0)));
+  Require(pidfd.valid(), "pidfd_open");
+  return pidfd;
+}
+
+void LazyTarget::RunChild(const TestImage& image, const Body& body, const Options& options,
+                          int socket) {
+  ::prctl(PR_SET_PDEATHSIG, SIGKILL);
+  ::alarm(kChildSeconds);
+  // The signals themselves, rather than a sanitizer's report of them.
+  for (const int number : {SIGBUS, SIGSEGV}) ::signal(number, SIG_DFL);
+  Self self(socket);
+  self.uffd_ = static_cast<int>(uffd::OpenBySyscall(O_CLOEXEC | O_NONBLOCK).value);
+  abi::Api api{};
+  api.features = options.features != ~uint64_t{0}
+                     ? options.features
+                     : abi::kFeatureEventFork | abi::kFeatureEventRemap | abi::kFeatureEventRemove |
+                           abi::kFeatureEventUnmap;
+  Require(uffd::Api(self.uffd_, &api) == 0, "UFFDIO_API");
+  void* const place = ::mmap(Pointer(image.start()), image.byte_length(), options.protection,
+                             MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0);
+  Require(place != MAP_FAILED, "mmap");
+  const abi::Range range{image.start(), image.byte_length()};
+  Require(uffd::Register(self.uffd_, range, abi::kRegisterMissing) == 0, "UFFDIO_REGISTER");
+  Require(::write(socket, &self.uffd_, sizeof(int)) == sizeof(int), "write");
+  char go;
+  if (::read(socket, &go, 1) != 1) ::_exit(kWrong);
+  if (!options.keep_uffd) ::close(self.uffd_);
+  ::_exit(body(self));
+}
+
+void LazyTarget::Go() { Require(::write(socket_.get(), "g", 1) == 1, "write"); }
+
+void LazyTarget::Meet() {
+  char byte = 0;
+  Require(::read(socket_.get(), &byte, 1) == 1, "the target has not come to the meeting");
+  Require(::write(socket_.get(), &byte, 1) == 1, "write");
+}
+
+int LazyTarget::Wait(int seconds) {
+  const Fd pidfd = TakePidfd();
+  pollfd poll{pidfd.get(), POLLIN, 0};
+  if (::poll(&poll, 1, seconds * 1000) != 1) return kHung;
+  int status = 0;
+  ::waitpid(pid_, &status, 0);
+  reaped_ = true;
+  return AnswerOf(status);
+}
+
+PagerRig::PagerRig() {
+  Require(arena_.Create(), "Arena::Create");
+  const PagerEventSink sink = [this](const PagerEvent& event) {
+    // A forked child is known to the servicer when this comes.
+    if (event.kind == PagerEventKind::kForked && fill_forks_) {
+      if (auto child = servicer_->Find(event.a)) fill_->AddTarget(std::move(child));
+    }
+    const std::lock_guard<std::mutex> lock(mutex_);
+    events_.push_back(event);
+    changed_.notify_all();
+  };
+  servicer_ = std::make_unique<FaultServicer>(sink, &arena_);
+  fill_ = std::make_unique<BackgroundFill>(sink, servicer_.get());
+  Require(servicer_->Start() == 0, "FaultServicer::Start");
+  fill_->Start();
+}
+
+PagerRig::~PagerRig() {
+  fill_->Stop();
+  servicer_->Stop();
+}
+
+std::shared_ptr<AddressSpace> PagerRig::Add(uint64_t id, LazyTarget* target, TestImage* image,
+                                            bool window, bool with_pidfd) {
+  Fd pidfd = with_pidfd ? target->TakePidfd() : Fd();
+  std::shared_ptr<AddressSpace> space =
+      AddressSpace::Create(id, target->TakeUffd(), std::move(pidfd), image->plan(), &arena_);
+  Require(space != nullptr, "AddressSpace::Create");
+  Require(servicer_->Add(space, window) == 0, "FaultServicer::Add");
+  return space;
+}
+
+bool PagerRig::WaitEvent(PagerEventKind kind, uint64_t target, int seconds) {
+  std::unique_lock<std::mutex> lock(mutex_);
+  return changed_.wait_for(lock, std::chrono::seconds(seconds), [&] {
+    for (const PagerEvent& event : events_) {
+      if (event.kind == kind && (target == 0 || event.target == target)) return true;
+    }
+    return false;
+  });
+}
+
+std::vector<PagerEvent> PagerRig::Events(PagerEventKind kind) {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  std::vector<PagerEvent> found;
+  for (const PagerEvent& event : events_) {
+    if (event.kind == kind) found.push_back(event);
+  }
+  return found;
+}
+
+double CpuSeconds() {
+  rusage usage;
+  ::getrusage(RUSAGE_SELF, &usage);
+  const auto seconds = [](const timeval& time) {
+    return static_cast<double>(time.tv_sec) + static_cast<double>(time.tv_usec) * 1e-6;
+  };
+  return seconds(usage.ru_utime) + seconds(usage.ru_stime);
+}
+
+}  // namespace thaw::testing
