@@ -7,6 +7,7 @@ import { checkMachine, type MachineFinding } from '../restore/machine-check.js';
 import { EXIT } from './exit-status.js';
 import { wrap } from './text.js';
 
+const FACT_INDENT = ' '.repeat(9);
 const ADVICE_INDENT = ' '.repeat(11);
 
 /** Adds the command to `program`; its exit status goes to process.exitCode. */
@@ -30,7 +31,8 @@ export function addCheckCommand(program: Command): void {
 
 function toLine({ name, need, ok, found, advice }: MachineFinding): string {
   const colors = pc.createColors(process.stdout.isTTY && pc.isColorSupported);
-  if (ok) return `${colors.green('ok      ')} ${name}: ${found}`;
+  const fact = wrap(`${name}: ${found}`, FACT_INDENT).trimStart();
+  if (ok) return `${colors.green('ok      ')} ${fact}`;
   const mark = need === 'required' ? colors.red('MISSING ') : colors.yellow('absent  ');
-  return `${mark} ${name}: ${found}\n${wrap(advice, ADVICE_INDENT)}`;
+  return `${mark} ${fact}\n${wrap(advice, ADVICE_INDENT)}`;
 }

@@ -26,8 +26,8 @@ export function printHeader(output: Output, image: string, restoration: Restorat
   const lines = [
     `Restoring ${image}`,
     `  ${formatNumberOf(totals.length, 'task')}${dead > 0 ? ` (and ${dead} dead)` : ''}, ` +
-      `${formatNumberOf(sum('regions'), 'region')}, ${formatPages(sum('pages'))} stored, ` +
-      `${formatCount(sum('eagerPages'))} of them eager`,
+      formatNumberOf(sum('regions'), 'region'),
+    `  ${formatPages(sum('pages'))} stored, ${formatCount(sum('eagerPages'))} of them eager`,
   ];
   if (shared > 0) lines.push(`  ${formatPages(shared)} of shared memory`);
   if (restoration.uffdAccess === 'userModeOnly') {

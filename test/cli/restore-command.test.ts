@@ -1,0 +1,231 @@
+import { spawnSync } from 'node:child_process';
+import { fileURLToPath } from 'node:url';
+import { afterEach, describe, expect, it } from 'vitest';
+import { childrenOf, runningComm, until } from '../support/process-facts.js';
+import { type CommandResult, RunningCommand, runThaw } from '../support/run-thaw.js';
+
+const ROOT = fileURLToPath(new URL('../..', import.meta.url));
+const ESCAPE = '\u001b';
+const commands: RunningCommand[] = [];
+
+afterEach(() => {
+  for (const { child } of commands.splice(0)) child.kill('SIGKILL');
+});
+
+function start(...args: string[]): RunningCommand {
+  const command = new RunningCommand(args);
+  commands.push(command);
+  return command;
+}
+
+async function expectGone(pids: readonly number[]): Promise<void> {
+  const left = (): number[] => pids.filter((pid) => runningComm(pid)?.startsWith('thaw-'));
+  await until('the end of what the command started', () => left().length === 0);
+}
+
+function expectOneError({ status, stderr }: CommandResult, code: string): void {
+  expect(status).toBe(1);
+  expect(stderr.trimEnd().split('\n')).toHaveLength(1);
+  expect(stderr).toMatch(new RegExp(`^thaw: ${code}: `));
+}
+
+describe('thaw restore --json', () => {
+  it.each([
+    ['pattern', [381], [21]],
+    ['family', [89, 86, 122], [8]],
+    ['redis', [1118], []],
+    ['pattern-lz4-region', [381], [21]],
+    ['pattern-parent-chain/top', [381], [21]],
+  ])('verifies every page of %s', async (name, pages, sharedPages) => {
+    const { status, stdout, stderr } = await runThaw(
+      ...['restore', `fixtures/${name}`, '--verify', '--json', '--access', 'random'],
+    );
+    expect(stderr).toBe('');
+    expect(status).toBe(0);
+    const report = JSON.parse(stdout);
+    expect(report.tasks.map((task: { verified: number }) => task.verified)).toEqual(pages);
+    expect(report.shared.map((object: { verified: number }) => object.verified)).toEqual(
+      sharedPages,
+    );
+    for (const part of [...report.tasks, ...report.shared]) {
+      expect(part).toMatchObject({ pages: part.verified, mismatched: 0 });
+    }
+  });
+
+  it('prints one object with the documented fields', async () => {
+    const { stdout } = await runThaw('restore', 'fixtures/pattern', '--json', '--access', '50%');
+    expect(stdout.trimEnd().split('\n')).toHaveLength(1);
+    const count = expect.any(Number);
+    const latency = { p50: count, p99: count, max: count };
+    expect(JSON.parse(stdout)).toEqual({
+      image: 'fixtures/pattern',
+      tasks: [
+        {
+          pid: 31001,
+          hostPid: count,
+          comm: 'pattern',
+          regions: 31,
+          pages: 381,
+          holes: 1118,
+          eager: 17,
+          faults: count,
+          filled: count,
+          zeroed: 0,
+          resident: 381,
+          touched: 179,
+          verified: null,
+          mismatched: null,
+        },
+      ],
+      shared: [{ shmid: 4355, pages: 21, verified: null, mismatched: null }],
+      timing: { readyMs: count, residentMs: count },
+      latencyUs: { host: latency, pager: expect.objectContaining({}) },
+      errors: [],
+    });
+  });
+
+  it('brings in what is touched and no more with --fill off', async () => {
+    const { stdout } = await runThaw(
+      ...['restore', 'fixtures/redis', '--json', '--fill', 'off', '--access', '25%', '--seed', '5'],
+    );
+    const { tasks, timing } = JSON.parse(stdout);
+    expect(tasks[0]).toMatchObject({ touched: 209, faults: 209, filled: 0, resident: 281 + 209 });
+    expect(timing.residentMs).toBeNull();
+  });
+
+  it('reports a page that cannot be produced, and exits with 1', async () => {
+    const result = await runThaw(
+      ...['restore', 'fixtures/malformed/lz4-corrupt', '--json'],
+      ...['--fill', 'off', '--access', 'sequential'],
+    );
+    expectOneError(result, 'PAGE_FAILED');
+    const { errors, tasks } = JSON.parse(result.stdout);
+    expect(errors).toHaveLength(1);
+    expect(errors[0]).toMatchObject({ code: 'PAGE_FAILED' });
+    expect(tasks[0]).toMatchObject({ pages: 4, resident: 3 });
+  });
+
+  it('is an object for a bad image as well', async () => {
+    const result = await runThaw('restore', 'fixtures/malformed/pages-truncated', '--json');
+    expectOneError(result, 'PAGES_TRUNCATED');
+    expect(JSON.parse(result.stdout)).toMatchObject({
+      tasks: [],
+      timing: { readyMs: null, residentMs: null },
+      errors: [{ code: 'PAGES_TRUNCATED' }],
+    });
+  });
+});
+
+describe('thaw restore for people', () => {
+  it('shows what, both clocks and the verification on a pipe, without escape codes', async () => {
+    const { status, stdout } = await runThaw('restore', 'fixtures/family', '--verify');
+    expect(status).toBe(0);
+    expect(stdout).not.toContain(ESCAPE);
+    expect(stdout).toContain('3 tasks (and 1 dead), 52 regions\n  297 pages (1.16 MiB) stored');
+    expect(stdout).toMatch(/^ready +[\d.]+ ms/m);
+    expect(stdout).toMatch(/^resident +[\d.]+ ms/m);
+    expect(stdout).toContain('verified  305 of 305 pages (1.19 MiB), 0 mismatched');
+    for (const line of stdout.split('\n')) expect(line.length).toBeLessThanOrEqual(80);
+  });
+
+  it('draws a progress bar on a terminal', () => {
+    const command = `node dist/cli/main.js restore fixtures/redis --access random`;
+    const { stdout, status } = spawnSync('script', ['-qec', command, '/dev/null'], {
+      cwd: ROOT,
+      encoding: 'utf8',
+      timeout: 15_000,
+      killSignal: 'SIGKILL',
+    });
+    expect(status).toBe(0);
+    expect(stdout).toContain(ESCAPE);
+    expect(stdout).toContain('837 pages');
+    expect(stdout).toContain('ready');
+  });
+});
+
+describe('thaw restore and signals', () => {
+  it.each(['SIGINT', 'SIGTERM'] as const)('--keep stands until %s', async (signal) => {
+    const command = start('restore', 'fixtures/family', '--keep');
+    await command.printed('keeping');
+    const children = childrenOf(command.pid);
+    expect(children.map(runningComm).sort()).toEqual([
+      ...['thaw-host', 'thaw-host', 'thaw-host', 'thaw-pager'],
+    ]);
+    command.child.kill(signal);
+    expect(await command.done).toMatchObject({ status: 0, stderr: '' });
+    await expectGone(children);
+  });
+
+  it('SIGINT in the middle of touching leaves nothing', async () => {
+    const command = start(
+      ...['restore', 'fixtures/redis', '--fill', 'off', '--access', 'random', '--keep'],
+    );
+    await until('a host', () => childrenOf(command.pid).length === 2);
+    const children = childrenOf(command.pid);
+    command.child.kill('SIGINT');
+    const { status } = await command.done;
+    expect([0, 130]).toContain(status);
+    await expectGone(children);
+  });
+
+  it('SIGKILL of the command leaves nothing', async () => {
+    const command = start('restore', 'fixtures/family', '--keep');
+    await command.printed('keeping');
+    const children = childrenOf(command.pid);
+    command.child.kill('SIGKILL');
+    await expectGone(children);
+  });
+});
+
+describe('thaw restore refuses', () => {
+  it.each([
+    ['/no/such/directory', 'IMAGE_MISSING'],
+    ['README.md', 'IMAGE_MISSING'],
+    ['src', 'IMAGE_MISSING'],
+    ['fixtures/malformed/pagemap-cut-in-record', 'RECORD_TRUNCATED'],
+    ['fixtures/malformed/pages-missing', 'PAGES_MISSING'],
+    ['fixtures/malformed/vmas-overlap', 'VMAS_OVERLAP'],
+  ])('%s with one message', async (image, code) => {
+    const result = await runThaw('restore', image);
+    expectOneError(result, code);
+    expect(result.stdout).toBe('');
+  });
+
+  it.each([
+    [['restore'], "missing required argument 'image'"],
+    [['restore', 'fixtures/redis', '--access', 'most'], 'none, sequential, random'],
+    [['restore', 'fixtures/redis', '--touch-threads', '0'], 'expected 1 to 64'],
+    [['restore', 'fixtures/redis', '--fill', 'maybe'], 'on, off'],
+    [['restore', 'fixtures/redis', '--frobnicate'], "unknown option '--frobnicate'"],
+    [['thaw-it'], "unknown command 'thaw-it'"],
+  ])('the usage %j with status 2', async (args, text) => {
+    const { status, stdout, stderr } = await runThaw(...args);
+    expect(status).toBe(2);
+    expect(stdout).toBe('');
+    expect(stderr).toContain(text);
+  });
+});
+
+describe('thaw check', () => {
+  it('finds this machine able, and every feature of userfaultfd', async () => {
+    const { status, stdout } = await runThaw('check', '--json');
+    expect(status).toBe(0);
+    const { ok, findings } = JSON.parse(stdout);
+    expect(ok).toBe(true);
+    const names = findings.map(({ name }: { name: string }) => name);
+    expect(names).toEqual(
+      expect.arrayContaining(['kernel', '/dev/userfaultfd', 'CAP_SYS_PTRACE', 'feature POISON']),
+    );
+  });
+
+  it('says what to do where a right is missing', () => {
+    const { stdout, status } = spawnSync(
+      'setpriv',
+      ['--reuid=65534', '--clear-groups', process.execPath, 'dist/cli/main.js', 'check'],
+      { cwd: ROOT, encoding: 'utf8', timeout: 15_000, killSignal: 'SIGKILL' },
+    );
+    expect(status).toBe(0); // user-mode-only still works
+    expect(stdout).toMatch(/absent {3}CAP_SYS_PTRACE: absent\n {11}\S/);
+    for (const line of stdout.split('\n')) expect(line.length).toBeLessThanOrEqual(80);
+  });
+});
