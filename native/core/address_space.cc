@@ -16,6 +16,17 @@ namespace {
 // Failures kept for the control plane; more of them only count.
 constexpr size_t kErrorsMax = 1024;
 
+// Where a probe looks in a target without regions: above every mmap_min_addr, below user space's
+// end.
+constexpr uint64_t kAnyVaddr = uint64_t{1} << 30;
+
+// An address of this process that no copy can read from.
+uint64_t UnreadableVaddr() {
+  static const void* const page =
+      ::mmap(nullptr, kPageSize, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  return reinterpret_cast<uint64_t>(page);
+}
+
 abi::Range PageRange(uint64_t vaddr, uint32_t page_count) {
   return {vaddr, page_count * kPageSize};
 }
@@ -69,6 +80,8 @@ std::shared_ptr<AddressSpace> AddressSpace::Fork(uint64_t id, Fd uffd) const {
   std::shared_ptr<AddressSpace> child(new AddressSpace(id, std::move(uffd), Fd(), plan_, arena_));
   if (!child->TakeMemory()) return nullptr;
   child->map_ = map_;
+  child->set_ranges_ready(ranges_ready());
+  if (fill_wanted()) child->want_fill();
   for (uint32_t page = 0; page < plan_->data_page_count(); ++page) {
     const PageState state = states_.Get(page);
     if (state == PageState::kMissing || state == PageState::kInFlight) continue;
@@ -201,13 +214,21 @@ Outcome AddressSpace::InstallClaimed(const Extent& extent, const PageRun& run, u
   if (run.error != 0) {
     return PoisonClaimed(extent, page, page_count, vaddr, run.error);
   }
-  uint32_t limit = page_count;  // pages a call; 1 after a call met the border of a VMA
+  uint32_t limit = page_count;  // pages a call; 1 after the border of a VMA or the file's end
   while (page_count > 0) {
     const uint32_t wanted = std::min(limit, page_count);
     const abi::Range range = PageRange(vaddr, wanted);
+    const bool held =
+        run.zero || extent.block_pages != 0 ||
+        plan_->source(extent.source).Holds(extent.file_offset + page * kPageSize, range.length);
+    if (!held && wanted > 1) {
+      limit = 1;
+      continue;
+    }
     const uint64_t source = run.source + (page - run.first_page) * kPageSize;
-    const uffd::Result result = run.zero ? uffd::Zeropage(uffd_.get(), range)
-                                         : uffd::Copy(uffd_.get(), vaddr, source, range.length);
+    const uffd::Result result = !held      ? uffd::Result{0, ENODATA}
+                                : run.zero ? uffd::Zeropage(uffd_.get(), range)
+                                           : uffd::Copy(uffd_.get(), vaddr, source, range.length);
     const uint32_t page_index = extent.page_index + page;
     uint32_t settled = static_cast<uint32_t>(result.bytes / kPageSize);
     Settle(page_index, settled, PageState::kResident, counter);
@@ -222,6 +243,10 @@ Outcome AddressSpace::InstallClaimed(const Extent& extent, const PageRun& run, u
           if (wanted > 1) {
             limit = 1;
             break;
+          }
+          if (!ranges_ready()) {
+            Unclaim(page_index, page_count);
+            return Outcome::kDeferred;
           }
           // Not mapped or not registered any more, and no event about it is unread: nothing of ours
           // belongs there.
@@ -335,6 +360,11 @@ void AddressSpace::MarkRemoved(const AddressRange& image) {
   }
 }
 
+bool AddressSpace::IsGone() const {
+  const uint64_t vaddr = plan_->region_count() > 0 ? plan_->region_start(0) : kAnyVaddr;
+  return uffd::Copy(uffd_.get(), vaddr, UnreadableVaddr(), kPageSize).error == ESRCH;
+}
+
 void AddressSpace::Retire(TargetState state) {
   gate_.LockExclusive();
   retired_.store(true, std::memory_order_release);
@@ -346,6 +376,7 @@ void AddressSpace::Retire(TargetState state) {
     figures_->resident_ns = MonotonicNs();
   }
   uffd_.Reset();
+  pidfd_.Reset();
   ReleaseStates();
   figures_->state = static_cast<uint64_t>(state);
   gate_.UnlockExclusive();

@@ -34,6 +34,12 @@ std::shared_ptr<PageSource> PageSource::Open(Fd fd, int* error) {
       new PageSource(std::move(fd), std::move(mapping), byte_length));
 }
 
+bool PageSource::Holds(uint64_t offset, uint64_t byte_length) const {
+  struct stat status;
+  return ::fstat(fd_.get(), &status) == 0 &&
+         offset + byte_length <= static_cast<uint64_t>(status.st_size);
+}
+
 void PageSource::Populate(uint64_t offset, uint64_t byte_length) const {
   // A failure (an old kernel, a short file) shows itself at the copy.
   const uint64_t start = offset & ~kPageMask;

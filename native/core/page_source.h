@@ -26,6 +26,10 @@ class PageSource {
     return reinterpret_cast<uint64_t>(mapping_.data()) + offset;
   }
 
+  // Whether the file still has these bytes. A file that was cut inside a page still maps that page,
+  // with zeros behind its end: no copy of it would fail.
+  bool Holds(uint64_t offset, uint64_t byte_length) const;
+
   // Asks the kernel to have these bytes in memory and mapped, so that UFFDIO_COPY finds them at
   // once.
   void Populate(uint64_t offset, uint64_t byte_length) const;
