@@ -10,6 +10,7 @@ import { readVmas, type ShmidOfFile } from './mm.js';
 import { type Pagemap, readPagemap } from './pagemap.js';
 import { type ImageDirectory, readParents } from './parent-chain.js';
 import { readCore, readPstree, type TaskIdentity } from './pstree.js';
+import { attempt, type Report, raise } from './report.js';
 import type { SharedObject, Task } from './task.js';
 import type { Vma } from './vma.js';
 
@@ -25,19 +26,23 @@ export interface ImageMetadata {
 /**
  * Reads and checks the metadata of `directory`; payload is not read, but its size is checked.
  *
+ * @param report takes the problems of single tasks, objects and records, and may return to have them
+ *   left out. Without inventory and process tree there is nothing to go on with: theirs are thrown.
  * @throws ThawError with one of the codes of a damaged or unsupported image.
  */
-export async function loadImage(directory: string): Promise<ImageMetadata> {
+export async function loadImage(directory: string, report = raise): Promise<ImageMetadata> {
   await checkDirectory(directory);
   const inventory = await readInventory(directory);
   const identities = await readPstree(directory);
-  const files = await readFiles(directory);
-  const inodes = await readMemfds(directory);
-  const parents = await readParents(directory);
-  const loader = new ImageLoader([{ path: directory, inventory }, ...parents]);
+  const files = (await attempt(report, () => readFiles(directory))) ?? new Map();
+  const inodes = await attempt(report, () => readMemfds(directory));
+  const parents = (await attempt(report, () => readParents(directory))) ?? [];
+  const loader = new ImageLoader([{ path: directory, inventory }, ...parents], report);
   const tasks: Task[] = [];
   for (const identity of identities) {
-    tasks.push(await loader.loadTask(identity, shmidResolver(files, inodes)));
+    const resolveShmid = shmidResolver(files, inodes);
+    const task = await attempt(report, () => loader.loadTask(identity, resolveShmid));
+    if (task !== undefined) tasks.push(task);
   }
   const sharedObjects = await loader.loadSharedObjects(tasks, inodes);
   return { inventory, tasks, sharedObjects, files, parents };
@@ -74,22 +79,25 @@ function shmidResolver(
 
 class ImageLoader {
   /** The image itself, then its parents. */
-  constructor(private readonly layers: readonly ImageDirectory[]) {}
+  constructor(
+    private readonly layers: readonly ImageDirectory[],
+    private readonly report: Report,
+  ) {}
 
   get #directory(): string {
     return this.layers[0]?.path ?? '';
   }
 
-  async loadTask(identity: TaskIdentity, shmidOfFile: ShmidOfFile): Promise<Task> {
+  async loadTask(identity: TaskIdentity, shmidOfFile: ShmidOfFile): Promise<Task | undefined> {
     const { state, comm } = await readCore(this.#directory, identity.pid);
     if (state === 'dead') {
       return { ...identity, threads: [], state, comm, vmas: [], pagemap: undefined };
     }
-    const vmas = await readVmas(this.#directory, identity.pid, shmidOfFile);
+    const vmas = await readVmas(this.#directory, identity.pid, shmidOfFile, this.report);
     const pagemap = await this.#loadPagemap(`pagemap-${identity.pid}.img`, (top) => {
-      checkInsideVmas(top, vmas);
+      checkInsideVmas(top, vmas, this.report);
     });
-    return { ...identity, state, comm, vmas, pagemap };
+    return pagemap === undefined ? undefined : { ...identity, state, comm, vmas, pagemap };
   }
 
   async loadSharedObjects(
@@ -106,37 +114,48 @@ class ImageLoader {
     }
     const objects: SharedObject[] = [];
     for (const [shmid, { size, name }] of sizes) {
-      const file = `pagemap-shmem-${shmid}.img`;
-      const path = join(this.#directory, file);
-      if (!(await exists(path))) {
-        if (size === 0n) continue;
-        throw new ThawError('SHMEM_MISSING', {
-          what: 'the memory of a shared object is not in the image',
-          where: path,
-        });
-      }
-      const pagemap = await this.#loadPagemap(file, (top) => checkInsideObject(top, size));
-      objects.push({ shmid, size, name, pagemap });
+      const pagemap = await attempt(this.report, () => this.#loadShared(shmid, size));
+      if (pagemap !== undefined) objects.push({ shmid, size, name, pagemap });
     }
     return objects;
   }
 
-  async #loadPagemap(file: string, check: (top: Pagemap) => void): Promise<LayeredPagemap> {
+  async #loadShared(shmid: number, size: bigint): Promise<LayeredPagemap | undefined> {
+    const file = `pagemap-shmem-${shmid}.img`;
+    const path = join(this.#directory, file);
+    if (await exists(path)) {
+      return this.#loadPagemap(file, (top) => checkInsideObject(top, size));
+    }
+    if (size === 0n) return undefined;
+    throw new ThawError('SHMEM_MISSING', {
+      what: 'the memory of a shared object is not in the image',
+      where: path,
+    });
+  }
+
+  /** The pagemap `file` through all layers; `undefined` if entries had to be left out. */
+  async #loadPagemap(
+    file: string,
+    check: (top: Pagemap) => void,
+  ): Promise<LayeredPagemap | undefined> {
     const [own, ...parents] = this.layers;
     if (own === undefined) throw new RangeError('no layer');
-    const top = await readPagemap(join(own.path, file), own.inventory);
-    check(top);
-    return resolveLayers(top, parents.length, async (layer) => {
+    const top = await readPagemap(join(own.path, file), own.inventory, this.report);
+    check(top.pagemap);
+    if (!top.intact) return undefined;
+    const readLayer = async (layer: number): Promise<Pagemap | undefined> => {
       const parent = parents[layer - 1];
       if (parent === undefined) return undefined;
       const path = join(parent.path, file);
-      return (await exists(path)) ? readPagemap(path, parent.inventory) : undefined;
-    });
+      if (!(await exists(path))) return undefined;
+      return (await readPagemap(path, parent.inventory, raise)).pagemap;
+    };
+    return resolveLayers(top.pagemap, parents.length, readLayer, this.report);
   }
 }
 
 /** Every page of a task's entries lies in a VMA; an entry may span VMAs that touch. */
-function checkInsideVmas(pagemap: Pagemap, vmas: readonly Vma[]): void {
+function checkInsideVmas(pagemap: Pagemap, vmas: readonly Vma[], report: Report): void {
   const areas = vmas.filter((vma) => !vma.guard && vma.class !== 'vsyscall');
   const areaStart = Float64Array.from(areas, (vma) => toPageNumber(vma.start));
   const areaEnd = Float64Array.from(areas, (vma) => toPageNumber(vma.end));
@@ -147,7 +166,8 @@ function checkInsideVmas(pagemap: Pagemap, vmas: readonly Vma[]): void {
     while (page < endPage) {
       while ((areaEnd[area] ?? Number.POSITIVE_INFINITY) <= page) area++;
       if ((areaStart[area] ?? Number.POSITIVE_INFINITY) > page) {
-        throw outsideError(pagemap, entry, page, 'a pagemap entry has pages outside all VMAs');
+        report(outsideError(pagemap, entry, page, 'a pagemap entry has pages outside all VMAs'));
+        break;
       }
       page = Math.min(endPage, areaEnd[area] ?? endPage);
     }

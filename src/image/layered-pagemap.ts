@@ -7,6 +7,7 @@ import { ThawError } from '../errors.js';
 import { findLastAtMost, GrowingColumn } from './columns.js';
 import { type Pagemap, sumBlocksBefore } from './pagemap.js';
 import { PAGEMAP_FLAG } from './pagemap-entry.js';
+import type { Report } from './report.js';
 
 /** Columns of {@link LayeredPagemap}, one row a run. */
 export interface RunColumns {
@@ -153,12 +154,14 @@ export type LayerSource = (layer: number) => Promise<Pagemap | undefined>;
  * Resolves the entries of `top` that are in parents.
  *
  * @param parentCount number of parents of the image.
+ * @param report takes the problems of single runs; others are thrown.
  * @throws ThawError PARENT_MISSING or PARENT_PAGE_MISSING, and those of reading a parent's pagemap.
  */
 export async function resolveLayers(
   top: Pagemap,
   parentCount: number,
   readLayer: LayerSource,
+  report: Report,
 ): Promise<LayeredPagemap> {
   const layers = [top];
   for (let layer = 1; layer <= parentCount && needsParent(layers[layer - 1]); layer++) {
@@ -167,15 +170,15 @@ export async function resolveLayers(
     layers.push(pagemap);
   }
   if (!needsParent(top)) return new LayeredPagemap(layers, ownRuns(top));
-  return new LayeredPagemap(layers, new RunResolver(layers, parentCount).resolve());
+  return new LayeredPagemap(layers, new RunResolver(layers, parentCount, report).resolve());
 }
 
 function needsParent(pagemap: Pagemap | undefined): boolean {
   return pagemap?.flags.some((flags) => (flags & PAGEMAP_FLAG.parent) !== 0) ?? false;
 }
 
-/** Without parents every entry is a run; the columns are shared with the pagemap. */
-function ownRuns(top: Pagemap): RunColumns {
+/** The entries of one pagemap as runs, those "in the parent" included; the columns are shared. */
+export function ownRuns(top: Pagemap): RunColumns {
   const entry = new Uint32Array(top.entryCount);
   for (let row = 0; row < entry.length; row++) entry[row] = row;
   return {
@@ -206,6 +209,7 @@ class RunResolver {
   constructor(
     private readonly layers: readonly Pagemap[],
     private readonly parentCount: number,
+    private readonly report: Report,
   ) {}
 
   resolve(): RunColumns {
@@ -232,11 +236,19 @@ class RunResolver {
     for (let next = stack.pop(); next !== undefined; next = stack.pop()) {
       const { firstPage, endPage, layer } = next;
       const pagemap = this.layers[layer];
-      if (pagemap === undefined) throw this.#missingError(next);
+      if (pagemap === undefined) {
+        this.report(this.#missingError(next));
+        continue;
+      }
       const entry = findLastAtMost(pagemap.firstPage, firstPage);
       const entryStart = pagemap.firstPage[entry] ?? 0;
       const entryEnd = entryStart + (pagemap.pageCount[entry] ?? 0);
-      if (entry < 0 || firstPage >= entryEnd) throw this.#missingError(next);
+      if (entry < 0 || firstPage >= entryEnd) {
+        this.report(this.#missingError(next));
+        const nextStart = pagemap.firstPage[entry + 1] ?? endPage;
+        if (nextStart < endPage) stack.push({ firstPage: nextStart, endPage, layer });
+        continue;
+      }
       const runEnd = Math.min(endPage, entryEnd);
       if (runEnd < endPage) stack.push({ firstPage: runEnd, endPage, layer });
       if (((pagemap.flags[entry] ?? 0) & PAGEMAP_FLAG.parent) !== 0) {

@@ -5,6 +5,7 @@ import { ThawError } from '../errors.js';
 import { hasField, thaw } from '../proto/messages.js';
 import { toBigint, toNumber } from '../proto/uint64.js';
 import { decodeRecord, formatPlace, MAGIC, type RecordPlace, readRecords } from './record-file.js';
+import { attemptSync, type Report } from './report.js';
 import { canBeLazy, classifyVma, listBits, type Vma, type VmaClass } from './vma.js';
 
 /** Key of the page size in an ELF auxiliary vector. */
@@ -17,6 +18,7 @@ export type ShmidOfFile = (fileId: number) => number | undefined;
 /**
  * Reads the VMAs of `mm-<pid>.img` of `directory`, in the order of the image.
  *
+ * @param report takes the problems of single VMAs; others are thrown.
  * @throws ThawError PAGE_SIZE_UNSUPPORTED, VMA_RANGE_INVALID, VMA_UNALIGNED, VMAS_OVERLAP,
  *   PROTO_MALFORMED, and those of a record file.
  */
@@ -24,6 +26,7 @@ export async function readVmas(
   directory: string,
   pid: number,
   shmidOfFile: ShmidOfFile,
+  report: Report,
 ): Promise<Vma[]> {
   const path = join(directory, `mm-${pid}.img`);
   let vmas: Vma[] | undefined;
@@ -31,8 +34,11 @@ export async function readVmas(
     if (vmas !== undefined) return;
     const message = decodeRecord(thaw.Mm, bytes, place);
     checkPageSize(message.mm_saved_auxv, place);
-    vmas = message.vmas.map((vma, index) => toVma(vma, shmidOfFile, formatVmaPlace(place, index)));
-    checkOrder(vmas, place);
+    vmas = message.vmas.flatMap((vma, index) => {
+      const where = formatVmaPlace(place, index);
+      return attemptSync(report, () => toVma(vma, shmidOfFile, where)) ?? [];
+    });
+    checkOrder(vmas, place, report);
   });
   if (vmas === undefined) {
     throw new ThawError('PROTO_MALFORMED', { what: 'the mm image has no record', where: path });
@@ -145,33 +151,37 @@ function checkRange(start: bigint, end: bigint, vmaClass: VmaClass, where: strin
 }
 
 /** VMAs ascend without overlap; guards do so among themselves, each inside one other VMA. */
-function checkOrder(vmas: readonly Vma[], place: RecordPlace): void {
+function checkOrder(vmas: readonly Vma[], place: RecordPlace, report: Report): void {
   const areas = vmas.filter((vma) => !vma.guard);
-  checkAscending(areas, place);
+  checkAscending(areas, place, report);
   const guards = vmas.filter((vma) => vma.guard).sort((a, b) => (a.start < b.start ? -1 : 1));
-  checkAscending(guards, place);
+  checkAscending(guards, place, report);
   let index = 0;
   for (const guard of guards) {
     while ((areas[index]?.end ?? guard.end) < guard.end) index++;
     const area = areas[index];
     if (area !== undefined && area.start <= guard.start) continue;
-    throw new ThawError('VMA_RANGE_INVALID', {
-      what: 'a guard area lies inside no VMA',
-      found: formatRange(guard.start, guard.end),
-      where: formatPlace(place),
-    });
+    report(
+      new ThawError('VMA_RANGE_INVALID', {
+        what: 'a guard area lies inside no VMA',
+        found: formatRange(guard.start, guard.end),
+        where: formatPlace(place),
+      }),
+    );
   }
 }
 
-function checkAscending(vmas: readonly Vma[], place: RecordPlace): void {
+function checkAscending(vmas: readonly Vma[], place: RecordPlace, report: Report): void {
   for (let index = 1; index < vmas.length; index++) {
     const [before, vma] = [vmas[index - 1], vmas[index]];
     if (before === undefined || vma === undefined || vma.start >= before.end) continue;
-    throw new ThawError('VMAS_OVERLAP', {
-      what: 'a VMA begins before the one in front of it ends',
-      expected: `a start from ${formatVaddr(before.end)}`,
-      found: formatRange(vma.start, vma.end),
-      where: formatPlace(place),
-    });
+    report(
+      new ThawError('VMAS_OVERLAP', {
+        what: 'a VMA begins before the one in front of it ends',
+        expected: `a start from ${formatVaddr(before.end)}`,
+        found: formatRange(vma.start, vma.end),
+        where: formatPlace(place),
+      }),
+    );
   }
 }

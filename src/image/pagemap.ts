@@ -19,6 +19,7 @@ import {
   type RecordPlace,
   readRecords,
 } from './record-file.js';
+import { attemptSync, type Report } from './report.js';
 
 /** Blocks between two samples of the running payload size. */
 export const BLOCK_SAMPLE_INTERVAL = 64;
@@ -54,24 +55,41 @@ export interface Pagemap {
   readonly blockSample: BigUint64Array;
 }
 
+/** A pagemap as it was read: `intact` unless a problem was reported and its entry left out. */
+export interface PagemapReading {
+  readonly pagemap: Pagemap;
+  readonly intact: boolean;
+}
+
 /**
  * Reads and checks one pagemap, and that its pages image has exactly the payload it speaks of.
  *
+ * @param report takes the problems of single entries; others are thrown.
  * @throws ThawError PAGEMAP_EMPTY, ENTRIES_OVERLAP, PAGES_MISSING, PAGES_TRUNCATED, PAGES_TRAILING,
  *   COMPRESS_LAYOUT_UNSUPPORTED, those of an entry and of a record file.
  */
-export async function readPagemap(path: string, inventory: Inventory): Promise<Pagemap> {
+export async function readPagemap(
+  path: string,
+  inventory: Inventory,
+  report: Report,
+): Promise<PagemapReading> {
   const builder = new PagemapBuilder(path);
   let pagesId: number | undefined;
+  let intact = true;
+  const reportEntry: Report = (problem) => {
+    intact = false;
+    report(problem);
+  };
   await readRecords(path, MAGIC.pagemap, (bytes, place) => {
     if (pagesId === undefined) pagesId = decodeRecord(thaw.PagemapHead, bytes, place).pages_id;
-    else builder.add(decodeEntry(bytes, place, inventory), place);
+    else attemptSync(reportEntry, () => builder.add(decodeEntry(bytes, place, inventory), place));
   });
   if (pagesId === undefined) {
     throw new ThawError('PAGEMAP_EMPTY', { what: 'the pagemap has no record', where: path });
   }
   const pages = await findPages(join(dirname(path), `pages-${pagesId}.img`), pagesId, builder);
-  return builder.finish(pages);
+  if (intact) builder.checkPayload(pages);
+  return { pagemap: builder.finish(pages), intact };
 }
 
 async function findPages(
@@ -90,7 +108,6 @@ async function findPages(
       throw error;
     }
   }
-  builder.checkPayload(path, byteLength);
   return new PagesImage(path, pagesId, byteLength);
 }
 
@@ -140,7 +157,7 @@ class PagemapBuilder {
   }
 
   /** Checks the payload of all entries against the size of the pages image. */
-  checkPayload(pagesPath: string, byteLength: number): void {
+  checkPayload({ path: pagesPath, byteLength }: PagesImage): void {
     if (this.payloadEnd === byteLength) return;
     if (this.#doubtful !== undefined) {
       const where = formatPlace(this.#doubtful);
