@@ -16,8 +16,35 @@ export {
   ThawError,
 } from './errors.js';
 export { Checkpoint } from './image/checkpoint.js';
-export { planRestore } from './plan/plan-restore.js';
+export type { ImageFile, MemfdFile, RegularFile } from './image/files.js';
+export type { CompressMode, Inventory } from './image/inventory.js';
+export type { ImageExtent, LayeredPagemap } from './image/layered-pagemap.js';
+export type { ImageDirectory } from './image/parent-chain.js';
+export type {
+  DeadTask,
+  LiveTask,
+  PageOwner,
+  SharedObject,
+  StoredRun,
+  Task,
+} from './image/task.js';
+export type { Vma, VmaClass } from './image/vma.js';
+export { type PlanOptions, planRestore } from './plan/plan-restore.js';
+export {
+  type BlockColumns,
+  EXTENT_KIND,
+  type ExtentColumns,
+  type GuardColumns,
+  type PagesSource,
+  type PlanTotals,
+  REGION_KIND,
+  type RegionColumns,
+  type RestorePlan,
+  type SharedPlan,
+  type TaskPlan,
+} from './plan/restore-plan.js';
 export { type Access, parseAccess } from './restore/access.js';
+export type { HostProcess, TouchResults } from './restore/host-process.js';
 export { checkMachine, type MachineFinding, type MachineReport } from './restore/machine-check.js';
 export {
   Restoration,
@@ -26,7 +53,52 @@ export {
   type VerifyResult,
 } from './restore/restoration.js';
 export { type RestoreOptions, restore } from './restore/restore.js';
+export type { UffdAccess } from './restore/uffd-access.js';
 export type { VerifyCounts } from './restore/verify.js';
 export type { LatencyCounts, LatencySummary, TargetFigures } from './servicer/figures.js';
 export { Pager, type PagerEvents, type TargetOptions } from './servicer/pager.js';
 export { PagerTarget, type PagerTargetEvents, type TargetEnd } from './servicer/pager-target.js';
+export { FlagSet, type FlagTable } from './uffd/flag-set.js';
+export {
+  ContinueMode,
+  CopyMode,
+  MoveMode,
+  PagefaultFlag,
+  type PagefaultFlags,
+  PoisonMode,
+  RegisterMode,
+  UffdFeature,
+  type UffdFeatures,
+  UffdIoctl,
+  type UffdIoctls,
+  WriteProtectMode,
+  ZeropageMode,
+} from './uffd/flags.js';
+export { IoctlResult } from './uffd/ioctl-result.js';
+export { Mapping, type MappingOptions, type Protection } from './uffd/mapping.js';
+export type {
+  PageAnswer,
+  PageProvider,
+  ServeFigures,
+  ServeOptions,
+} from './uffd/page-provider.js';
+export { type PageServer, servePages } from './uffd/page-server.js';
+export { NewRegion, Region, RegionFlag } from './uffd/region.js';
+export { Uffd, type UffdEvent, type UffdOpener } from './uffd/uffd.js';
+export { UffdBuilder } from './uffd/uffd-builder.js';
+export type {
+  ForkEvent,
+  PagefaultEvent,
+  PlainEvent,
+  RemapEvent,
+  RemoveEvent,
+  UnknownEvent,
+  UnmapEvent,
+} from './uffd/uffd-event.js';
+export type {
+  InstallOptions,
+  MemorySpan,
+  MoveOptions,
+  PollResult,
+  WakeOptions,
+} from './uffd/uffd-options.js';
