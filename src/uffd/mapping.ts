@@ -39,7 +39,8 @@ const READ_WRITE: Protection = { read: true, write: true };
  * Everything that can wait for a page handler (read, write, touch, zap, protect, unmap) runs on
  * threads of the addon and returns a promise; JavaScript and libuv's thread pool never wait, so the
  * same JavaScript thread can handle the pages. Operations run at once and side by side; await one
- * before starting the next where the order matters. Up to 512 wait at a time, more queue up.
+ * before starting the next where the order matters. Up to 512 wait at a time, more queue up. One that
+ * waits keeps the event loop alive, but neither process.exit() nor the end of a worker waits for it.
  *
  * A touch of a poisoned or forbidden page, which would end a C program by SIGBUS or SIGSEGV, rejects
  * with the code EFAULT, the signal's name and the bytes done.

@@ -9,7 +9,8 @@ export type PageAnswer = Uint8Array | 'zero' | 'poison';
  * Brings pages from anywhere: `pageCount` pages from `vaddr` on.
  *
  * `vaddr` is where the content was when serving began, also after the target moved it. Bytes must be
- * exactly `pageCount` pages long. A rejection poisons the pages: who touches them gets SIGBUS.
+ * exactly `pageCount` pages long and stay unchanged until they are installed, which an unread event can
+ * delay: give each answer an array of its own. A rejection poisons the pages: who touches them gets SIGBUS.
  */
 export type PageProvider = (vaddr: bigint, pageCount: number) => Promise<PageAnswer> | PageAnswer;
 

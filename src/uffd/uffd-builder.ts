@@ -79,7 +79,7 @@ export class UffdBuilder {
       const { errno } = handle.api(this.#features);
       if (errno !== 0) throw this.#refusal(errno);
       const uffd = new Uffd(handle, opener);
-      requireAll('ioctl', UffdIoctl, this.#ioctls, uffd.ioctls.bits);
+      if (this.#ioctls !== 0n) requireAll('ioctl', UffdIoctl, this.#ioctls, uffd.ioctls.bits);
       return uffd;
     } catch (error) {
       handle.close();

@@ -40,6 +40,8 @@ const POLLERR = 8;
 
 /** Messages asked for by one read of {@link Uffd.readEvents}. */
 const READ_MESSAGES_DEFAULT = 64;
+/** Bounds the buffer of one read: 128 KiB of messages. */
+const READ_MESSAGES_MAX = 4096;
 
 /** The kernel's own bit in the features that fdinfo shows: UFFDIO_API has been done. */
 const FEATURE_INITIALIZED = 1n << 31n;
@@ -277,6 +279,13 @@ export class Uffd {
    * @param max 1 to 4096. @default 64
    */
   readEvents(max: number = READ_MESSAGES_DEFAULT): UffdEvent[] {
+    if (!Number.isInteger(max) || max < 1 || max > READ_MESSAGES_MAX) {
+      throw new ThawError('INVALID_ARGUMENT', {
+        what: 'the number of events is out of range',
+        expected: `1 to ${READ_MESSAGES_MAX}`,
+        found: `${max}`,
+      });
+    }
     const raw = this.#live().read(max);
     return raw === null ? [] : decodeMessages(raw, (child) => new Uffd(child));
   }

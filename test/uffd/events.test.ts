@@ -122,7 +122,11 @@ describe('reading', () => {
     expect(events.map((event) => event.type)).toEqual(new Array(5).fill('pagefault'));
     uffd.copy(mapping.vaddr, page('', 5)).orThrow();
     await Promise.all(reads);
-    expect(() => uffd.readEvents(5000)).toThrow(TypeError);
+    for (const max of [0, 5000, 1.5]) {
+      expect(() => uffd.readEvents(max)).toThrow(
+        expect.objectContaining({ code: 'INVALID_ARGUMENT' }),
+      );
+    }
   });
 
   it('hands out page faults before older events of other kinds', async () => {

@@ -69,6 +69,16 @@ describe('Mapping', () => {
     await mapping.touch();
   });
 
+  it('leaves the signals of others alone: WebAssembly still traps', async () => {
+    await expect(Mapping.anonymous(PAGE_SIZE, { protection: {} }).touch()).rejects.toThrow();
+    // (module (memory 1) (func (export "f") (result i32) (i32.load (i32.const -1))))
+    const code =
+      '0061736d010000000105016000017f030201000503010001070501016600000a09010700417f2802000b';
+    const wasm = Reflect.get(globalThis, 'WebAssembly');
+    const { instance } = await wasm.instantiate(Buffer.from(code, 'hex'));
+    expect(instance.exports.f).toThrow(wasm.RuntimeError);
+  });
+
   it('forgets zapped pages', async () => {
     for (const kind of ['anonymous', 'shared'] as const) {
       const mapping = map(2, kind);
