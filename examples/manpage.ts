@@ -4,11 +4,14 @@
  *
  *     npx tsx examples/manpage.ts 3
  */
-import { formatVaddr, PAGE_SIZE } from '../src/address.js';
-import { RegisterMode } from '../src/uffd/flags.js';
-import { Mapping } from '../src/uffd/mapping.js';
-import type { Uffd } from '../src/uffd/uffd.js';
-import { UffdBuilder } from '../src/uffd/uffd-builder.js';
+import {
+  formatVaddr,
+  Mapping,
+  PAGE_SIZE,
+  RegisterMode,
+  type Uffd,
+  UffdBuilder,
+} from 'thaw-restore';
 
 /** Serves page faults until the descriptor is closed. */
 async function handleFaults(uffd: Uffd, print: (line: string) => void): Promise<void> {

@@ -23,6 +23,7 @@ export class IoctlResult {
   readonly #syscall: string;
   readonly #range: { readonly start: bigint; readonly end: bigint };
 
+  /** @internal */
   constructor(raw: RawResult, ioctl: string, start: bigint, byteLength: number) {
     this.bytes = raw.bytes;
     this.errno = raw.errno;

@@ -2,17 +2,10 @@
  * Waiting on the event loop until a descriptor is readable.
  */
 import { type FdWatcher, native } from '../native.js';
+import type { WaitLimits } from './uffd-options.js';
 
 /** How a wait ended. */
 export type ReadyState = 'ready' | 'given-up' | 'closed';
-
-/** When a wait gives up. */
-export interface WaitLimits {
-  /** @default no limit */
-  readonly timeoutMs?: number;
-  /** Ends the wait early, as a time-out does. */
-  readonly signal?: AbortSignal;
-}
 
 /**
  * Any number of waits on one descriptor, which the owner closes after this. Costs nothing and does not
@@ -30,6 +23,8 @@ export class Readiness {
   /** Resolves once the descriptor is readable or closed, or the wait gives up. */
   wait({ timeoutMs, signal }: WaitLimits = {}): Promise<ReadyState> {
     return new Promise((resolve) => {
+      // First, because it throws where the descriptor cannot be watched.
+      this.#watcher ??= new native.FdWatcher(this.#fd, () => this.#settleAll('ready'));
       const giveUp = () => settle('given-up');
       const timer = timeoutMs === undefined ? undefined : setTimeout(giveUp, timeoutMs);
       signal?.addEventListener('abort', giveUp);
@@ -41,7 +36,6 @@ export class Readiness {
         resolve(state);
       };
       this.#waiting.add(settle);
-      this.#watcher ??= new native.FdWatcher(this.#fd, () => this.#settleAll('ready'));
       if (signal?.aborted === true) giveUp();
     });
   }

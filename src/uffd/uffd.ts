@@ -19,13 +19,14 @@ import {
   ZeropageMode,
 } from './flags.js';
 import { IoctlResult } from './ioctl-result.js';
-import { Readiness, type WaitLimits } from './readiness.js';
+import { Readiness } from './readiness.js';
 import { decodeMessages, type ForkEvent, type PlainEvent } from './uffd-event.js';
 import type {
   InstallOptions,
   MemorySpan,
   MoveOptions,
   PollResult,
+  WaitLimits,
   WakeOptions,
 } from './uffd-options.js';
 
@@ -74,7 +75,7 @@ export class Uffd {
   /** How the builder opened it; undefined where the descriptor came from elsewhere. */
   readonly openedBy: UffdOpener | undefined;
 
-  /** Takes a handle over. Programs use {@link UffdBuilder} or {@link Uffd.fromFd}. */
+  /** @internal Takes a handle over; programs use {@link UffdBuilder} or {@link Uffd.fromFd}. */
   constructor(handle: UffdHandle, openedBy?: UffdOpener) {
     this.#handle = handle;
     this.#readiness = new Readiness(handle.fd);

@@ -1,4 +1,6 @@
 import { readdirSync, readFileSync } from 'node:fs';
+import * as library from 'thaw-restore';
+import ts from 'typescript';
 import { describe, expect, it } from 'vitest';
 
 const GUIDE = readFileSync(new URL('../../docs/uffd.md', import.meta.url), 'utf8');
@@ -35,7 +37,25 @@ function pattern(test: string): RegExp {
   return new RegExp(`it\\('${parts.join('.*')}'`);
 }
 
+/** Runs a block of TypeScript as its reader would, and returns what it prints. */
+async function run(code: string): Promise<string[]> {
+  const source = code.replace(/^import (\{.*\}) from 'thaw-restore';$/m, 'const $1 = library;');
+  const { outputText } = ts.transpileModule(source, {
+    compilerOptions: { target: ts.ScriptTarget.ES2022, module: ts.ModuleKind.ESNext },
+  });
+  const AsyncFunction = (async () => undefined).constructor as FunctionConstructor;
+  const lines: string[] = [];
+  const console = { log: (line: string) => lines.push(line) };
+  await new AsyncFunction('library', 'console', outputText)(library, console);
+  return lines;
+}
+
 describe('docs/uffd.md', () => {
+  it('has a first example that works', async () => {
+    const [, code = ''] = /^```ts\n([\s\S]*?)^```/m.exec(GUIDE) ?? [];
+    expect(await run(code)).toEqual([expect.stringMatching(/^page at 0x[0-9a-f]+\np/)]);
+  });
+
   it('names tests that exist', () => {
     const all = references();
     expect(all.length).toBeGreaterThan(50);
