@@ -36,6 +36,7 @@ abi::Range PageRange(uint64_t vaddr, uint32_t page_count) {
 AddressSpace::AddressSpace(uint64_t id, Fd uffd, Fd pidfd, std::shared_ptr<const Plan> plan,
                            Arena* arena)
     : id_(id),
+      origin_(id),
       uffd_(std::move(uffd)),
       pidfd_(std::move(pidfd)),
       plan_(std::move(plan)),
@@ -79,6 +80,7 @@ std::shared_ptr<AddressSpace> AddressSpace::Create(uint64_t id, Fd uffd, Fd pidf
 std::shared_ptr<AddressSpace> AddressSpace::Fork(uint64_t id, Fd uffd) const {
   std::shared_ptr<AddressSpace> child(new AddressSpace(id, std::move(uffd), Fd(), plan_, arena_));
   if (!child->TakeMemory()) return nullptr;
+  child->origin_ = origin_;
   child->map_ = map_;
   child->set_ranges_ready(ranges_ready());
   if (fill_wanted()) child->want_fill();

@@ -51,6 +51,8 @@ class AddressSpace {
   ~AddressSpace();
 
   uint64_t id() const { return id_; }
+  // Id of the address space that the first of its parents was; its own where nobody forked it.
+  uint64_t origin() const { return origin_; }
   int uffd() const { return uffd_.get(); }
   int pidfd() const { return pidfd_.get(); }
   uint32_t figures_slot() const { return figures_slot_; }
@@ -58,6 +60,19 @@ class AddressSpace {
   Figures& figures() { return *figures_; }
   Gate& gate() { return gate_; }
   bool complete() const { return figures_->missing_pages.load() == 0; }
+
+  // Whether all ranges are registered by now. A target that CRIU restores is handed over before it
+  // registers them: until then nothing but faults is served, and an unregistered page is no sign
+  // that the target let go of it. True unless set otherwise; a forked child inherits it.
+  bool ranges_ready() const { return ranges_ready_.load(std::memory_order_acquire); }
+  void set_ranges_ready(bool ready) { ranges_ready_.store(ready, std::memory_order_release); }
+  // Whether the background fill is to bring in what is missing; a forked child inherits it.
+  bool fill_wanted() const { return fill_wanted_.load(std::memory_order_acquire); }
+  void want_fill() { fill_wanted_.store(true, std::memory_order_release); }
+
+  // Fault thread: whether the address space is no more, by a copy that cannot install anything.
+  // After an exec the process lives on, but what the uffd was for does not.
+  bool IsGone() const;
 
   // Fault thread: installs what the fault at page-aligned `vaddr` needs. `window`: more than the
   // page itself where the program shows a pattern.
@@ -100,6 +115,7 @@ class AddressSpace {
   void MarkRemoved(const AddressRange& image);
 
   const uint64_t id_;
+  uint64_t origin_;
   Fd uffd_;
   Fd pidfd_;
   std::shared_ptr<const Plan> plan_;
@@ -112,6 +128,8 @@ class AddressSpace {
   Gate gate_;
   FaultWindow window_;
   std::atomic<bool> retired_{false};
+  std::atomic<bool> ranges_ready_{true};
+  std::atomic<bool> fill_wanted_{false};
   std::mutex errors_mutex_;
   std::vector<PageError> errors_;
 };

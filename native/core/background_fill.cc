@@ -37,6 +37,7 @@ void BackgroundFill::Stop() {
 }
 
 void BackgroundFill::AddTarget(std::shared_ptr<AddressSpace> space) {
+  space->want_fill();
   Job job;
   job.ranges = WholePlan(space->plan());
   job.space = std::move(space);

@@ -28,7 +28,8 @@ class BackgroundFill {
   void Start();
   void Stop();
 
-  // Fills everything that is missing. The target's ranges must be registered.
+  // Fills everything that is missing, in children that it forks from now on too (whoever hears of
+  // them adds them). The target's ranges must be registered.
   void AddTarget(std::shared_ptr<AddressSpace> space);
   // Fills one run-time range ahead of everything else, then says kPrefetchDone with `request_id`.
   void Prefetch(std::shared_ptr<AddressSpace> space, uint64_t start, uint64_t end,

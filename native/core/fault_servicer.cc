@@ -22,6 +22,10 @@ constexpr int kRoundsMax = 8;
 // A deferred fault is tried again after this time even when no event comes.
 constexpr int kDeferredRetryMs = 1;
 
+// An exec, or the end of a forked child, tells nobody: so often are targets asked whether they
+// still are. Two intervals stay below the second within which their end is to be noticed.
+constexpr uint64_t kProbeIntervalNs = 400'000'000;
+
 constexpr uint64_t kWakeKey = ~uint64_t{0};
 constexpr uint64_t kPidfdBit = uint64_t{1} << 63;
 // Ids of forked children; the control plane's own stay below.
@@ -101,9 +105,7 @@ void FaultServicer::Run() {
   NameThread("thaw-faults");
   epoll_event events[kEventsMax];
   while (!stopping_) {
-    // Without deferred faults the wait has no limit: uffds, pidfds and the wake-up end it.
-    const int timeout_ms = with_deferred_.empty() ? -1 : kDeferredRetryMs;
-    const int count = ::epoll_wait(epoll_.get(), events, kEventsMax, timeout_ms);
+    const int count = ::epoll_wait(epoll_.get(), events, kEventsMax, WaitMsMax());
     for (int i = 0; i < count; ++i) {
       const uint64_t key = events[i].data.u64;
       if (key == kWakeKey) {
@@ -119,12 +121,52 @@ void FaultServicer::Run() {
       }
     }
     RetryDeferred();
+    if (probing_ && MonotonicNs() >= next_probe_ns_) ProbeTargets();
   }
+}
+
+// Without targets the wait has no limit: the wake-up ends it.
+int FaultServicer::WaitMsMax() const {
+  if (!with_deferred_.empty()) return kDeferredRetryMs;
+  if (!probing_) return -1;
+  const uint64_t now_ns = MonotonicNs();
+  return now_ns >= next_probe_ns_ ? 0 : static_cast<int>((next_probe_ns_ - now_ns) / 1000000 + 1);
+}
+
+void FaultServicer::ProbeTargets() {
+  std::vector<std::shared_ptr<Served>> targets;
+  {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    for (const auto& [id, served] : served_) {
+      if (!served->space->retired()) targets.push_back(served);
+    }
+  }
+  for (const std::shared_ptr<Served>& served : targets) {
+    if (served->space->IsGone()) Finish(served.get(), TargetState::kGone);
+  }
+  probing_ = !targets.empty();
+  next_probe_ns_ = MonotonicNs() + kProbeIntervalNs;
+}
+
+std::vector<std::shared_ptr<AddressSpace>> FaultServicer::FindFamily(uint64_t origin) {
+  std::vector<std::shared_ptr<AddressSpace>> family;
+  const std::lock_guard<std::mutex> lock(mutex_);
+  for (const auto& [id, served] : served_) {
+    if (served->space->origin() == origin) family.push_back(served->space);
+  }
+  return family;
+}
+
+size_t FaultServicer::CountServing() {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  return std::count_if(served_.begin(), served_.end(),
+                       [](const auto& entry) { return !entry.second->space->retired(); });
 }
 
 void FaultServicer::HandleNotices() {
   eventfd_t ignored;
   ::eventfd_read(wake_.get(), &ignored);
+  probing_ = true;  // there may be a new target
   std::vector<Notice> notices;
   {
     const std::lock_guard<std::mutex> lock(mutex_);
@@ -235,7 +277,7 @@ void FaultServicer::Report(Served* served) {
              error.source});
     }
   }
-  if (space->complete()) Finish(served, TargetState::kResident);
+  if (space->complete() && space->ranges_ready()) Finish(served, TargetState::kResident);
 }
 
 void FaultServicer::Finish(Served* served, TargetState state) {

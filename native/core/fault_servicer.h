@@ -38,6 +38,10 @@ class FaultServicer {
   void Notify(uint64_t id, bool gone);
 
   std::shared_ptr<AddressSpace> Find(uint64_t id);
+  // A target and everything that descends from it.
+  std::vector<std::shared_ptr<AddressSpace>> FindFamily(uint64_t origin);
+  // Targets that are still missing pages.
+  size_t CountServing();
 
   // Faults found waiting at the last read: background work makes room when they queue up.
   uint32_t queued_faults() const { return queued_faults_.load(std::memory_order_relaxed); }
@@ -59,6 +63,8 @@ class FaultServicer {
   void ServeFaults(Served* served, const abi::Message* messages, size_t count, uint64_t read_ns);
   bool ServeOne(Served* served, uint64_t vaddr);
   void RetryDeferred();
+  int WaitMsMax() const;
+  void ProbeTargets();
   void AcceptFork(const Served& parent, int child_fd);
   void Report(Served* served);
   void Finish(Served* served, TargetState state);
@@ -77,6 +83,8 @@ class FaultServicer {
   std::vector<std::shared_ptr<Served>> with_deferred_;  // fault thread only
   PageReader reader_;                                   // fault thread only
   uint64_t next_fork_id_ = 0;                           // fault thread only
+  bool probing_ = false;                                // fault thread only
+  uint64_t next_probe_ns_ = 0;                          // fault thread only
 };
 
 }  // namespace thaw

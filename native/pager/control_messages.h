@@ -9,7 +9,7 @@
 
 namespace thaw {
 
-inline constexpr uint32_t kControlVersion = 1;
+inline constexpr uint32_t kControlVersion = 2;
 inline constexpr int kPagerControlFd = 3;
 
 // Requests, control plane to pager. Each gets one ControlAnswer with the same request id.
@@ -17,13 +17,17 @@ enum class RequestOp : uint32_t {
   kAddSource = 1,  // target = source id; fds: pages image
   kAddTarget =
       2,          // fds: uffd, plan, [pidfd]; behind the struct: u32 source ids, as the plan counts
-  kFill = 3,      // start filling the target
+  kFill = 3,      // start filling the target, whose ranges are registered by now
   kPrefetch = 4,  // fill [a, b) first; kPrefetchDone follows
   kDropTarget = 5,  // forget it, free its figures
   kDropSource = 6,
+  kRangesReady = 7,  // the target's ranges are registered by now
+  kOutlive = 8,      // go on without the control plane until every target is resident or gone, with
+                     // fds[0] as stderr
 };
 
 inline constexpr uint32_t kTargetHasPidfd = 1;
+inline constexpr uint32_t kTargetAwaitsRanges = 4;  // its ranges are registered later: kRangesReady
 inline constexpr uint32_t kTargetWindow = 2;  // install more than the faulted page where it pays
 
 struct ControlRequest {

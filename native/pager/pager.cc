@@ -46,6 +46,7 @@ int Pager::Run() {
     ReceivedRequest received;
     switch (control_.Receive(&received)) {
       case ControlSocket::Received::kEnd:
+        if (outlives_) ServeToTheEnd();
         fill_.Stop();
         servicer_.Stop();
         return 0;
@@ -83,7 +84,11 @@ void Pager::Handle(ReceivedRequest* received) {
     case RequestOp::kFill:
     case RequestOp::kPrefetch:
     case RequestOp::kDropTarget:
+    case RequestOp::kRangesReady:
       WithTarget(request, &answer);
+      break;
+    case RequestOp::kOutlive:
+      Outlive(received, &answer);
       break;
     default:
       Refuse(&answer, Refusal::kMalformed);
@@ -127,6 +132,7 @@ void Pager::AddTarget(ReceivedRequest* received, ControlPacket* answer) {
       AddressSpace::Create(request.target, std::move(fds[0]), has_pidfd ? std::move(fds[2]) : Fd(),
                            std::move(plan), &arena_);
   if (space == nullptr) return Refuse(answer, Refusal::kOutOfMemory);
+  space->set_ranges_ready((request.flags & kTargetAwaitsRanges) == 0);
   answer->a = space->figures_slot();
   const int error = servicer_.Add(std::move(space), request.flags & kTargetWindow);
   if (error == EEXIST) return Refuse(answer, Refusal::kTargetExists);
@@ -138,7 +144,9 @@ void Pager::WithTarget(const ControlRequest& request, ControlPacket* answer) {
   if (space == nullptr) return Refuse(answer, Refusal::kUnknownTarget);
   switch (static_cast<RequestOp>(request.op)) {
     case RequestOp::kFill:
-      return fill_.AddTarget(std::move(space));
+      return Release(*space, true);
+    case RequestOp::kRangesReady:
+      return Release(*space, false);
     case RequestOp::kPrefetch:
       return fill_.Prefetch(std::move(space), request.a, request.b, request.request_id);
     default:
@@ -146,7 +154,55 @@ void Pager::WithTarget(const ControlRequest& request, ControlPacket* answer) {
   }
 }
 
+// The ranges of a target, and of all that it forked, are registered. Fills them, or has them looked
+// at: they may have everything already.
+void Pager::Release(AddressSpace& target, bool fill) {
+  // In itself first: what it forks meanwhile takes that from there (AdoptChild).
+  target.set_ranges_ready(true);
+  if (fill) target.want_fill();
+  for (std::shared_ptr<AddressSpace>& space : servicer_.FindFamily(target.id())) {
+    ReleaseOne(std::move(space), fill);
+  }
+}
+
+void Pager::ReleaseOne(std::shared_ptr<AddressSpace> space, bool fill) {
+  space->set_ranges_ready(true);
+  if (fill) return fill_.AddTarget(std::move(space));
+  servicer_.Notify(space->id(), false);
+}
+
+void Pager::AdoptChild(const PagerEvent& event) {
+  std::shared_ptr<AddressSpace> child = servicer_.Find(event.a);
+  if (child == nullptr) return;
+  const std::shared_ptr<AddressSpace> origin = servicer_.Find(child->origin());
+  const AddressSpace& model = origin == nullptr ? *child : *origin;
+  const bool fill = model.fill_wanted();
+  if (model.ranges_ready()) ReleaseOne(std::move(child), fill);
+}
+
+void Pager::Outlive(ReceivedRequest* received, ControlPacket* answer) {
+  if (received->fds.size() != 1) return Refuse(answer, Refusal::kMalformed);
+  // What it inherited may be a pipe whose reader waits for the end.
+  if (::dup2(received->fds[0].get(), STDERR_FILENO) < 0) {
+    return Refuse(answer, Refusal::kFailed, errno);
+  }
+  outlives_ = true;
+}
+
+// Without a limit: it takes as long as the targets do, filled or not.
+void Pager::ServeToTheEnd() {
+  alone_ = true;
+  std::unique_lock<std::mutex> lock(end_mutex_);
+  end_.wait(lock, [this] { return servicer_.CountServing() == 0; });
+}
+
 void Pager::PassOn(const PagerEvent& event) {
+  if (event.kind == PagerEventKind::kForked) AdoptChild(event);
+  if (alone_) {
+    Log(event);
+    const std::lock_guard<std::mutex> lock(end_mutex_);
+    return end_.notify_all();
+  }
   ControlPacket packet{};
   packet.kind = static_cast<uint32_t>(PacketKind::kEvent);
   packet.event_kind = static_cast<uint32_t>(event.kind);
@@ -156,6 +212,30 @@ void Pager::PassOn(const PagerEvent& event) {
   packet.b = event.b;
   packet.c = event.c;
   control_.Send(packet);
+}
+
+// What the control plane would say, once it is gone.
+void Pager::Log(const PagerEvent& event) {
+  const std::shared_ptr<AddressSpace> space = servicer_.Find(event.target);
+  if (space == nullptr) return;
+  const std::string target = "target " + std::to_string(event.target);
+  switch (event.kind) {
+    case PagerEventKind::kPageError:
+      std::fprintf(stderr, "Error: %s: %s pages from 0x%llx on cannot be produced: %s\n",
+                   target.c_str(), std::to_string(event.b).c_str(),
+                   static_cast<unsigned long long>(event.a), std::strerror(event.error));
+      return;
+    case PagerEventKind::kResident:
+    case PagerEventKind::kGone: {
+      const Figures& figures = space->figures();
+      std::fprintf(stderr, "%s: UFFD transferred pages: (%s/%s)\n", target.c_str(),
+                   std::to_string(figures.demand_pages + figures.filled_pages).c_str(),
+                   std::to_string(figures.data_pages).c_str());
+      return;
+    }
+    default:
+      return;
+  }
 }
 
 }  // namespace thaw

@@ -2,7 +2,10 @@
 #ifndef THAW_NATIVE_PAGER_PAGER_H_
 #define THAW_NATIVE_PAGER_PAGER_H_
 
+#include <atomic>
+#include <condition_variable>
 #include <memory>
+#include <mutex>
 #include <unordered_map>
 
 #include "arena.h"
@@ -17,7 +20,8 @@ class Pager {
  public:
   explicit Pager(Fd control);
 
-  // Serves until the control plane is gone; the process's exit status.
+  // Serves until the control plane is gone, and then, if it said so, until every target is resident
+  // or gone; the process's exit status.
   int Run();
 
  private:
@@ -25,10 +29,20 @@ class Pager {
   void AddSource(ReceivedRequest* received, ControlPacket* answer);
   void AddTarget(ReceivedRequest* received, ControlPacket* answer);
   void WithTarget(const ControlRequest& request, ControlPacket* answer);
+  void Outlive(ReceivedRequest* received, ControlPacket* answer);
+  void ServeToTheEnd();
+  void Release(AddressSpace& target, bool fill);
+  void ReleaseOne(std::shared_ptr<AddressSpace> space, bool fill);
+  void AdoptChild(const PagerEvent& event);
+  void Log(const PagerEvent& event);
   void PassOn(const PagerEvent& event);
 
   ControlSocket control_;
   Arena arena_;
+  bool outlives_ = false;
+  std::atomic<bool> alone_{false};  // the control plane is gone
+  std::mutex end_mutex_;            // orders the end of a target before a look for targets left
+  std::condition_variable end_;
   FaultServicer servicer_;
   BackgroundFill fill_;
   std::unordered_map<uint64_t, std::shared_ptr<PageSource>> sources_;

@@ -17,6 +17,7 @@ import {
   PLAN_ERRORS,
   PROTOCOL_VERSION,
   REFUSALS,
+  REQUEST,
 } from './pager-protocol.js';
 
 /**
@@ -52,6 +53,7 @@ export class PagerProcess {
   readonly #sent = new Map<number, Exchange>();
   readonly #queue: Exchange[] = [];
   #nextRequestId = 1;
+  #outlives = false;
   #failure: ThawError | undefined;
 
   private constructor(handlers: PagerProcessHandlers) {
@@ -130,9 +132,22 @@ export class PagerProcess {
     return exchange.answer.promise;
   }
 
+  /** Has the process go on without us, with `stderr` as its own, while targets are missing pages. */
+  async outlive(stderr: number): Promise<void> {
+    this.#outlives = true;
+    await this.request({ op: REQUEST.outlive, target: 0 }, [stderr]);
+  }
+
+  /** Lets go of a process that outlives us. */
+  leave(): void {
+    this.#fail(new ThawError('PAGER_LOST', { what: 'the pager was left to itself' }), true);
+    this.#child.unref();
+  }
+
   /** Ends the process. Targets that are still missing pages are not served any more. */
   async close(): Promise<void> {
     this.#fail(new ThawError('PAGER_LOST', { what: 'the pager was closed' }), true);
+    if (this.#outlives) this.#child.kill('SIGKILL');
     await this.#exited;
   }
 

@@ -4,7 +4,7 @@
  * Peer: native/pager/control_messages.h.
  */
 
-export const PROTOCOL_VERSION = 1;
+export const PROTOCOL_VERSION = 2;
 
 /** Operations of a request. */
 export const REQUEST = {
@@ -14,10 +14,13 @@ export const REQUEST = {
   prefetch: 4,
   dropTarget: 5,
   dropSource: 6,
+  rangesReady: 7,
+  outlive: 8,
 } as const;
 
 export const TARGET_HAS_PIDFD = 1;
 export const TARGET_WINDOW = 2;
+export const TARGET_AWAITS_RANGES = 4;
 
 /** What a packet from the pager is. */
 export const PACKET = { hello: 1, answer: 2, event: 3 } as const;

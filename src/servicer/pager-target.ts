@@ -62,7 +62,18 @@ export class PagerTarget extends EventEmitter<PagerTargetEvents> {
     return this.#last ?? readFigures(this.#figuresFd, this.#slot);
   }
 
-  /** Starts the background fill of everything that is missing. Ranges must be registered by now. */
+  /**
+   * Says that all ranges are registered by now, for a target that was added before they were. Only
+   * then can it become resident. {@link fill} says it too.
+   */
+  async rangesReady(): Promise<void> {
+    await this.#process.request({ op: REQUEST.rangesReady, target: this.id });
+  }
+
+  /**
+   * Starts the background fill of everything that is missing, here and in every child that it forked
+   * or will fork. Ranges must be registered by now.
+   */
   async fill(): Promise<void> {
     await this.#process.request({ op: REQUEST.fill, target: this.id });
   }

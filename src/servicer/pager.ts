@@ -12,6 +12,7 @@ import {
   EVENT,
   type PagerPacket,
   REQUEST,
+  TARGET_AWAITS_RANGES,
   TARGET_HAS_PIDFD,
   TARGET_WINDOW,
 } from './pager-protocol.js';
@@ -30,6 +31,12 @@ export interface TargetOptions {
   readonly sources: readonly PagesSource[];
   /** A pidfd of the process, so that its end is noticed at once; duplicated like `uffd`. */
   readonly pidfd?: number;
+  /**
+   * Whether the ranges are registered by now. Where not, faults are served at once, and all else
+   * begins with `PagerTarget.rangesReady` or `PagerTarget.fill`.
+   * @default true
+   */
+  readonly rangesReady?: boolean;
   /**
    * Whether a fault may bring neighbours in where the program shows a pattern.
    * @default true
@@ -113,6 +120,7 @@ export class Pager extends EventEmitter<PagerEvents> implements AsyncDisposable 
       if (options.pidfd !== undefined) fds.push(options.pidfd);
       let flags = options.pidfd === undefined ? 0 : TARGET_HAS_PIDFD;
       if (options.faultAround ?? true) flags |= TARGET_WINDOW;
+      if (options.rangesReady === false) flags |= TARGET_AWAITS_RANGES;
       const answer = this.#process.request(
         { op: REQUEST.addTarget, target: id, flags, sources },
         fds,
@@ -124,6 +132,25 @@ export class Pager extends EventEmitter<PagerEvents> implements AsyncDisposable 
     } finally {
       native.closeFd(planFd);
     }
+  }
+
+  /**
+   * Has the pager go on if this process ends, however it does, until every target is resident or
+   * gone. What it has to say then goes to `stderr` (duplicated), one line each. May be repeated.
+   */
+  async outlive(stderr: number): Promise<void> {
+    await this.#process.outlive(stderr);
+  }
+
+  /** Leaves a pager that outlives this process to itself. Its targets tell nothing any more. */
+  leave(): void {
+    this.#closing ??= Promise.resolve();
+    for (const target of this.#targets.values()) {
+      target.keepFigures();
+      target.lose(new ThawError('PAGER_LOST', { what: 'the pager was left to itself' }));
+    }
+    this.#process.leave();
+    native.closeFd(this.#figuresFd);
   }
 
   /** Ends the pager. Targets that are still missing pages are not served any more. */
