@@ -13,3 +13,9 @@ export const LZ4_REGION_BYTES_MAX = 4 * 1024 * 1024;
 
 /** Most pages that one call of `readPages` hands out (1 GiB): a larger range is read in parts. */
 export const READ_PAGES_MAX = 262_144;
+
+/** Most pages of an entry that is written (256 MiB): its block sizes are held until it ends. */
+export const WRITTEN_ENTRY_PAGES_MAX = 65_536;
+
+/** Most problems that verification lists; a hostile image could have one a record. */
+export const PROBLEMS_MAX = 1000;

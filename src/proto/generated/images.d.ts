@@ -897,4 +897,124 @@ export namespace thaw {
         /** Shape of a MemfdInode. */
         type $Shape = thaw.MemfdInode.$Properties;
     }
+
+    /**
+     * Properties of a PackHead.
+     * @deprecated Use thaw.PackHead.$Properties instead.
+     */
+    interface IPackHead extends thaw.PackHead.$Properties {
+    }
+
+    /** Represents a PackHead. */
+    class PackHead {
+
+        /**
+         * Constructs a new PackHead.
+         * @param [properties] Properties to set
+         */
+        constructor(properties?: thaw.PackHead.$Properties);
+
+        /** Unknown fields preserved while decoding when enabled */
+        $unknowns?: Uint8Array[];
+
+        /** PackHead version. */
+        version: number;
+
+        /**
+         * Encodes the specified PackHead message. Does not implicitly {@link thaw.PackHead.verify|verify} messages.
+         * @param message PackHead message or plain object to encode
+         * @param [writer] Writer to encode to
+         * @returns Writer
+         */
+        static encode(message: thaw.PackHead.$Properties, writer?: $protobuf.Writer): $protobuf.Writer;
+
+        /**
+         * Decodes a PackHead message from the specified reader or buffer.
+         * @param reader Reader or buffer to decode from
+         * @param [length] Message length if known beforehand
+         * @returns {thaw.PackHead & thaw.PackHead.$Shape} PackHead
+         * @throws {Error} If the payload is not a reader or valid buffer
+         * @throws {$protobuf.util.ProtocolError} If required fields are missing
+         */
+        static decode(reader: ($protobuf.Reader|Uint8Array), length?: number): thaw.PackHead & thaw.PackHead.$Shape;
+    }
+
+    namespace PackHead {
+
+        /** Properties of a PackHead. */
+        interface $Properties {
+
+            /** PackHead version */
+            version: number;
+
+            /** Unknown fields preserved while decoding when enabled */
+            $unknowns?: Uint8Array[];
+        }
+
+        /** Shape of a PackHead. */
+        type $Shape = thaw.PackHead.$Properties;
+    }
+
+    /**
+     * Properties of a PackPart.
+     * @deprecated Use thaw.PackPart.$Properties instead.
+     */
+    interface IPackPart extends thaw.PackPart.$Properties {
+    }
+
+    /** Represents a PackPart. */
+    class PackPart {
+
+        /**
+         * Constructs a new PackPart.
+         * @param [properties] Properties to set
+         */
+        constructor(properties?: thaw.PackPart.$Properties);
+
+        /** Unknown fields preserved while decoding when enabled */
+        $unknowns?: Uint8Array[];
+
+        /** PackPart name. */
+        name: string;
+
+        /** PackPart content. */
+        content: Uint8Array;
+
+        /**
+         * Encodes the specified PackPart message. Does not implicitly {@link thaw.PackPart.verify|verify} messages.
+         * @param message PackPart message or plain object to encode
+         * @param [writer] Writer to encode to
+         * @returns Writer
+         */
+        static encode(message: thaw.PackPart.$Properties, writer?: $protobuf.Writer): $protobuf.Writer;
+
+        /**
+         * Decodes a PackPart message from the specified reader or buffer.
+         * @param reader Reader or buffer to decode from
+         * @param [length] Message length if known beforehand
+         * @returns {thaw.PackPart & thaw.PackPart.$Shape} PackPart
+         * @throws {Error} If the payload is not a reader or valid buffer
+         * @throws {$protobuf.util.ProtocolError} If required fields are missing
+         */
+        static decode(reader: ($protobuf.Reader|Uint8Array), length?: number): thaw.PackPart & thaw.PackPart.$Shape;
+    }
+
+    namespace PackPart {
+
+        /** Properties of a PackPart. */
+        interface $Properties {
+
+            /** PackPart name */
+            name: string;
+
+            /** PackPart content */
+            content: Uint8Array;
+
+            /** Unknown fields preserved while decoding when enabled */
+            $unknowns?: Uint8Array[];
+        }
+
+        /** Shape of a PackPart. */
+        type $Shape = thaw.PackPart.$Properties;
+    }
 }

@@ -2281,6 +2281,292 @@ export const thaw = $root.thaw = (() => {
         return MemfdInode;
     })();
 
+    thaw.PackHead = (function() {
+
+        /**
+         * Properties of a PackHead.
+         * @typedef {Object} thaw.PackHead.$Properties
+         * @property {number} version PackHead version
+         * @property {Array.<Uint8Array>} [$unknowns] Unknown fields preserved while decoding when enabled
+         */
+
+        /**
+         * Properties of a PackHead.
+         * @memberof thaw
+         * @interface IPackHead
+         * @augments thaw.PackHead.$Properties
+         * @deprecated Use thaw.PackHead.$Properties instead.
+         */
+
+        /**
+         * Shape of a PackHead.
+         * @typedef {thaw.PackHead.$Properties} thaw.PackHead.$Shape
+         */
+
+        /**
+         * Constructs a new PackHead.
+         * @memberof thaw
+         * @classdesc Represents a PackHead.
+         * @constructor
+         * @param {thaw.PackHead.$Properties=} [properties] Properties to set
+         * @property {Array.<Uint8Array>} [$unknowns] Unknown fields preserved while decoding when enabled
+         */
+        const PackHead = function (properties) {
+            if (properties)
+                for (let keys = $Object.keys(properties), i = 0; i < keys.length; ++i)
+                    if (properties[keys[i]] != null && keys[i] !== "__proto__")
+                        this[keys[i]] = properties[keys[i]];
+        };
+
+        /**
+         * PackHead version.
+         * @member {number} version
+         * @memberof thaw.PackHead
+         * @instance
+         */
+        PackHead.prototype.version = 0;
+
+        /**
+         * Encodes the specified PackHead message. Does not implicitly {@link thaw.PackHead.verify|verify} messages.
+         * @function encode
+         * @memberof thaw.PackHead
+         * @static
+         * @param {thaw.PackHead.$Properties} message PackHead message or plain object to encode
+         * @param {$protobuf.Writer} [writer] Writer to encode to
+         * @returns {$protobuf.Writer} Writer
+         */
+        PackHead.encode = function (message, writer, _depth) {
+            if (!writer)
+                writer = $Writer.create();
+            if (_depth === $undefined)
+                _depth = 0;
+            if (_depth > $util.recursionLimit)
+                throw $Error("max depth exceeded");
+            writer.uint32(/* id 1, wireType 0 =*/8).uint32(message.version);
+            if (message.$unknowns != null && $Object.hasOwnProperty.call(message, "$unknowns"))
+                for (let i = 0; i < message.$unknowns.length; ++i)
+                    writer.raw(message.$unknowns[i]);
+            return writer;
+        };
+
+        /**
+         * Decodes a PackHead message from the specified reader or buffer.
+         * @function decode
+         * @memberof thaw.PackHead
+         * @static
+         * @param {$protobuf.Reader|Uint8Array} reader Reader or buffer to decode from
+         * @param {number} [length] Message length if known beforehand
+         * @returns {thaw.PackHead & thaw.PackHead.$Shape} PackHead
+         * @throws {Error} If the payload is not a reader or valid buffer
+         * @throws {$protobuf.util.ProtocolError} If required fields are missing
+         */
+        PackHead.decode = function (reader, length, _end, _depth, _target) {
+            if (!(reader instanceof $Reader))
+                reader = $Reader.create(reader);
+            if (_depth === $undefined)
+                _depth = 0;
+            if (_depth > $Reader.recursionLimit)
+                throw $Error("max depth exceeded");
+            let end, message;
+            if (length === $undefined)
+                end = reader.len;
+            else {
+                end = reader.pos + length;
+                if (end > reader.len)
+                    throw $RangeError("index out of range");
+                length = reader.len;
+                reader.len = end;
+            }
+            message = _target || new $root.thaw.PackHead();
+            while (reader.pos < end) {
+                let start = reader.pos;
+                let tag = reader.tag();
+                if (tag === _end) {
+                    _end = $undefined;
+                    break;
+                }
+                let wireType = tag & 7;
+                switch (tag >>>= 3) {
+                case 1: {
+                        if (wireType !== 0)
+                            break;
+                        message.version = reader.uint32();
+                        continue;
+                    }
+                }
+                reader.skipType(wireType, _depth, tag);
+                if (!reader.discardUnknown) {
+                    $util.makeProp(message, "$unknowns", false);
+                    (message.$unknowns || (message.$unknowns = [])).push(reader.raw(start, reader.pos));
+                }
+            }
+            if (length !== $undefined) {
+                if (reader.pos !== end)
+                    throw $RangeError("index out of range");
+                reader.len = length;
+            }
+            if (_end !== $undefined)
+                throw $Error("missing end group");
+            if (!$Object.hasOwnProperty.call(message, "version"))
+                throw $util.ProtocolError("missing required 'version'", { instance: message });
+            return message;
+        };
+
+        return PackHead;
+    })();
+
+    thaw.PackPart = (function() {
+
+        /**
+         * Properties of a PackPart.
+         * @typedef {Object} thaw.PackPart.$Properties
+         * @property {string} name PackPart name
+         * @property {Uint8Array} content PackPart content
+         * @property {Array.<Uint8Array>} [$unknowns] Unknown fields preserved while decoding when enabled
+         */
+
+        /**
+         * Properties of a PackPart.
+         * @memberof thaw
+         * @interface IPackPart
+         * @augments thaw.PackPart.$Properties
+         * @deprecated Use thaw.PackPart.$Properties instead.
+         */
+
+        /**
+         * Shape of a PackPart.
+         * @typedef {thaw.PackPart.$Properties} thaw.PackPart.$Shape
+         */
+
+        /**
+         * Constructs a new PackPart.
+         * @memberof thaw
+         * @classdesc Represents a PackPart.
+         * @constructor
+         * @param {thaw.PackPart.$Properties=} [properties] Properties to set
+         * @property {Array.<Uint8Array>} [$unknowns] Unknown fields preserved while decoding when enabled
+         */
+        const PackPart = function (properties) {
+            if (properties)
+                for (let keys = $Object.keys(properties), i = 0; i < keys.length; ++i)
+                    if (properties[keys[i]] != null && keys[i] !== "__proto__")
+                        this[keys[i]] = properties[keys[i]];
+        };
+
+        /**
+         * PackPart name.
+         * @member {string} name
+         * @memberof thaw.PackPart
+         * @instance
+         */
+        PackPart.prototype.name = "";
+
+        /**
+         * PackPart content.
+         * @member {Uint8Array} content
+         * @memberof thaw.PackPart
+         * @instance
+         */
+        PackPart.prototype.content = $util.newBuffer([]);
+
+        /**
+         * Encodes the specified PackPart message. Does not implicitly {@link thaw.PackPart.verify|verify} messages.
+         * @function encode
+         * @memberof thaw.PackPart
+         * @static
+         * @param {thaw.PackPart.$Properties} message PackPart message or plain object to encode
+         * @param {$protobuf.Writer} [writer] Writer to encode to
+         * @returns {$protobuf.Writer} Writer
+         */
+        PackPart.encode = function (message, writer, _depth) {
+            if (!writer)
+                writer = $Writer.create();
+            if (_depth === $undefined)
+                _depth = 0;
+            if (_depth > $util.recursionLimit)
+                throw $Error("max depth exceeded");
+            writer.uint32(/* id 1, wireType 2 =*/10).string(message.name);
+            writer.uint32(/* id 2, wireType 2 =*/18).bytes(message.content);
+            if (message.$unknowns != null && $Object.hasOwnProperty.call(message, "$unknowns"))
+                for (let i = 0; i < message.$unknowns.length; ++i)
+                    writer.raw(message.$unknowns[i]);
+            return writer;
+        };
+
+        /**
+         * Decodes a PackPart message from the specified reader or buffer.
+         * @function decode
+         * @memberof thaw.PackPart
+         * @static
+         * @param {$protobuf.Reader|Uint8Array} reader Reader or buffer to decode from
+         * @param {number} [length] Message length if known beforehand
+         * @returns {thaw.PackPart & thaw.PackPart.$Shape} PackPart
+         * @throws {Error} If the payload is not a reader or valid buffer
+         * @throws {$protobuf.util.ProtocolError} If required fields are missing
+         */
+        PackPart.decode = function (reader, length, _end, _depth, _target) {
+            if (!(reader instanceof $Reader))
+                reader = $Reader.create(reader);
+            if (_depth === $undefined)
+                _depth = 0;
+            if (_depth > $Reader.recursionLimit)
+                throw $Error("max depth exceeded");
+            let end, message;
+            if (length === $undefined)
+                end = reader.len;
+            else {
+                end = reader.pos + length;
+                if (end > reader.len)
+                    throw $RangeError("index out of range");
+                length = reader.len;
+                reader.len = end;
+            }
+            message = _target || new $root.thaw.PackPart();
+            while (reader.pos < end) {
+                let start = reader.pos;
+                let tag = reader.tag();
+                if (tag === _end) {
+                    _end = $undefined;
+                    break;
+                }
+                let wireType = tag & 7;
+                switch (tag >>>= 3) {
+                case 1: {
+                        if (wireType !== 2)
+                            break;
+                        message.name = reader.string();
+                        continue;
+                    }
+                case 2: {
+                        if (wireType !== 2)
+                            break;
+                        message.content = reader.bytes();
+                        continue;
+                    }
+                }
+                reader.skipType(wireType, _depth, tag);
+                if (!reader.discardUnknown) {
+                    $util.makeProp(message, "$unknowns", false);
+                    (message.$unknowns || (message.$unknowns = [])).push(reader.raw(start, reader.pos));
+                }
+            }
+            if (length !== $undefined) {
+                if (reader.pos !== end)
+                    throw $RangeError("index out of range");
+                reader.len = length;
+            }
+            if (_end !== $undefined)
+                throw $Error("missing end group");
+            if (!$Object.hasOwnProperty.call(message, "name"))
+                throw $util.ProtocolError("missing required 'name'", { instance: message });
+            if (!$Object.hasOwnProperty.call(message, "content"))
+                throw $util.ProtocolError("missing required 'content'", { instance: message });
+            return message;
+        };
+
+        return PackPart;
+    })();
+
     return thaw;
 })();
 

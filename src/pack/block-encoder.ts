@@ -1,0 +1,53 @@
+/** Turns pages into the blocks of a compressed entry. */
+import { compressSync } from 'lz4-napi';
+import { PAGE_SIZE } from '../address.js';
+
+/** lz4-napi puts the size of the input in front of a block. */
+const PREFIX_BYTES = 4;
+/** A block is stored raw when LZ4 leaves this much of it. Source: docs/images.md. */
+const RAW_FROM = 7 / 8;
+
+const ZEROS = new Uint8Array(PAGE_SIZE);
+
+/** Blocks of some pages, as the image stores them. */
+export interface EncodedBlocks {
+  /** Stored size of each block: 0 = all zero, its full size = raw, else one LZ4 block. */
+  readonly sizes: Uint32Array<ArrayBuffer>;
+  /** The blocks, back to back. */
+  readonly payload: Uint8Array<ArrayBuffer>;
+}
+
+/**
+ * Encodes whole pages in blocks of `blockPages` pages; the last block may be shorter. With
+ * `blockPages` 0 the pages stay as they are, and have no blocks.
+ */
+export function encodeBlocks(pages: Uint8Array<ArrayBuffer>, blockPages: number): EncodedBlocks {
+  if (blockPages === 0) return { sizes: new Uint32Array(0), payload: pages };
+  const blockBytes = blockPages * PAGE_SIZE;
+  const sizes = new Uint32Array(Math.ceil(pages.length / blockBytes));
+  const payload = new Uint8Array(pages.length);
+  let payloadBytes = 0;
+  for (let block = 0; block < sizes.length; block++) {
+    const bytes = pages.subarray(block * blockBytes, (block + 1) * blockBytes);
+    const stored = encodeBlock(bytes);
+    payload.set(stored, payloadBytes);
+    sizes[block] = stored.length;
+    payloadBytes += stored.length;
+  }
+  return { sizes, payload: payload.subarray(0, payloadBytes) };
+}
+
+function encodeBlock(bytes: Uint8Array): Uint8Array {
+  if (isZero(bytes)) return bytes.subarray(0, 0);
+  const packed = compressSync(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length));
+  const packedBytes = packed.length - PREFIX_BYTES;
+  return packedBytes >= bytes.length * RAW_FROM ? bytes : packed.subarray(PREFIX_BYTES);
+}
+
+/** Whether whole pages are all zero. */
+export function isZero(pages: Uint8Array): boolean {
+  for (let offset = 0; offset < pages.length; offset += PAGE_SIZE) {
+    if (Buffer.compare(pages.subarray(offset, offset + PAGE_SIZE), ZEROS) !== 0) return false;
+  }
+  return true;
+}

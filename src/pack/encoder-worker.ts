@@ -1,0 +1,14 @@
+/** A worker thread of {@link EncoderPool}: encodes what it is sent, in order. */
+import { parentPort } from 'node:worker_threads';
+import { encodeBlocks } from './block-encoder.js';
+
+/** Pages to encode. The memory moves to the worker. */
+export interface EncodeRequest {
+  readonly pages: Uint8Array<ArrayBuffer>;
+  readonly blockPages: number;
+}
+
+parentPort?.on('message', ({ pages, blockPages }: EncodeRequest) => {
+  const { sizes, payload } = encodeBlocks(pages, blockPages);
+  parentPort?.postMessage({ sizes, payload }, [sizes.buffer, payload.buffer]);
+});
