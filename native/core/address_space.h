@@ -22,6 +22,7 @@
 #include "page_reader.h"
 #include "page_state.h"
 #include "plan.h"
+#include "uffd.h"
 #include "uffd_abi.h"
 
 namespace thaw {
@@ -48,6 +49,9 @@ class AddressSpace {
                                               std::shared_ptr<const Plan> plan, Arena* arena);
   // The child of a fork, at the moment of the fork event: same places, same pages missing.
   std::shared_ptr<AddressSpace> Fork(uint64_t id, Fd uffd) const;
+  // For a child that cannot be served, at the same moment: poisons what is missing in it. Returns
+  // the first page poisoned, and how many.
+  PageError PoisonFork(int child_uffd, int error) const;
   ~AddressSpace();
 
   uint64_t id() const { return id_; }
@@ -108,10 +112,17 @@ class AddressSpace {
   Outcome InstallRun(const Extent& extent, const PageRun& run, Figures::Counter* counter);
   Outcome InstallClaimed(const Extent& extent, const PageRun& run, uint32_t page,
                          uint32_t page_count, uint64_t vaddr, Figures::Counter* counter);
+  uffd::Result Install(const Extent& extent, const PageRun& run, uint32_t page, abi::Range range,
+                       int error) const;
   void Settle(uint32_t page_index, uint32_t page_count, PageState state, Figures::Counter* counter);
+  uint32_t SettleOne(uint32_t page_index, uint64_t vaddr, PageState state,
+                     Figures::Counter* counter);
+  void SettlePoisoned(const Extent& extent, uint32_t page, uint32_t page_count, uint64_t vaddr,
+                      int error);
   void Unclaim(uint32_t page_index, uint32_t page_count);
-  Outcome PoisonClaimed(const Extent& extent, uint32_t page, uint32_t page_count, uint64_t vaddr,
-                        int error);
+  void EndTarget();
+  int Probe() const;
+  void ReleaseEventWaiters() const;
   void MarkRemoved(const AddressRange& image);
 
   const uint64_t id_;

@@ -72,7 +72,7 @@ int FourThreads(const TestImage& image) {
   std::atomic<int> wrong{0};
   std::vector<std::thread> threads;
   for (int i = 0; i < 4; ++i) {
-    threads.emplace_back([&] { wrong += i % 2 == 0 ? RandomOrder(image) : Sequential(image); });
+    threads.emplace_back([&, i] { wrong += i % 2 == 0 ? RandomOrder(image) : Sequential(image); });
   }
   for (std::thread& thread : threads) thread.join();
   return wrong == 0 ? kRight : kWrong;

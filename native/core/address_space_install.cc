@@ -1,0 +1,276 @@
+// How pages get into an address space: for a fault, by the fill, or as poison.
+#include <sys/syscall.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <csignal>
+
+#include "address_space.h"
+#include "syscall.h"
+#include "uffd.h"
+
+namespace thaw {
+namespace {
+
+// Failures kept for the control plane; more of them only count.
+constexpr size_t kErrorsMax = 1024;
+
+abi::Range PageRange(uint64_t vaddr, uint32_t page_count) {
+  return {vaddr, page_count * kPageSize};
+}
+
+}  // namespace
+
+Outcome AddressSpace::ServeFault(uint64_t vaddr, bool window, PageReader* reader) {
+  const Translation image = map_.ToImage(vaddr);
+  const int64_t index = image.found ? plan_->FindExtent(image.address) : -1;
+  if (index < 0) return ServeZero(vaddr);
+  const Extent extent = plan_->extent(static_cast<uint32_t>(index));
+  if (extent.kind != kExtentData) return ServeZero(vaddr);
+  const uint32_t page_index =
+      extent.page_index + static_cast<uint32_t>((image.address - extent.vaddr) / kPageSize);
+  if (states_.Claim(page_index)) return ServeData(extent, vaddr, image, window, reader);
+  switch (states_.Get(page_index)) {
+    case PageState::kMissing:
+    case PageState::kInFlight:
+      return Outcome::kDeferred;
+    case PageState::kPoisoned:
+      if (uffd::Poison(uffd_.get(), PageRange(vaddr, 1)).error == EAGAIN) return Outcome::kDeferred;
+      uffd::Wake(uffd_.get(), PageRange(vaddr, 1));
+      return Outcome::kDone;
+    case PageState::kResident:
+    case PageState::kRemoved:
+      break;
+  }
+  // Installed by the fill meanwhile (then it is present: EEXIST), or discarded by the target since:
+  // then it is zero for ever.
+  return ServeZero(vaddr);
+}
+
+// The faulted page is claimed.
+Outcome AddressSpace::ServeData(const Extent& extent, uint64_t vaddr, const Translation& image,
+                                bool window, PageReader* reader) {
+  const uint64_t runtime_page = vaddr / kPageSize;
+  const PageWindow wanted =
+      window ? window_.Decide(runtime_page) : PageWindow{runtime_page, runtime_page + 1};
+  const uint32_t page = static_cast<uint32_t>((image.address - extent.vaddr) / kPageSize);
+  if (extent.block_pages != 0) {
+    // The faulted page first; the rest of what was decoded with it afterwards.
+    const PageRun run =
+        reader->Read(*plan_, extent, page, static_cast<uint32_t>(wanted.end - runtime_page));
+    const Outcome outcome = InstallClaimed(extent, run, page, 1, vaddr, &figures_->demand_pages);
+    if (outcome != Outcome::kDone || run.error != 0) return outcome;
+    return InstallRun(extent, run, &figures_->demand_pages) == Outcome::kGone ? Outcome::kGone
+                                                                              : Outcome::kDone;
+  }
+  // One copy over every unclaimed page of the window, as far as extent and segment reach.
+  uint32_t first = page;
+  const uint32_t first_min =
+      page - static_cast<uint32_t>(
+                 std::min<uint64_t>({runtime_page - wanted.first, page, image.before / kPageSize}));
+  while (first > first_min && states_.Claim(extent.page_index + first - 1)) --first;
+  const uint64_t after =
+      std::min<uint64_t>({wanted.end - runtime_page - 1, extent.page_count - page - 1,
+                          image.byte_length / kPageSize - 1});
+  const uint32_t behind =
+      states_.ClaimRun(extent.page_index + page + 1, static_cast<uint32_t>(after));
+  const PageRun run = reader->Read(*plan_, extent, first, page - first + 1 + behind);
+  return InstallClaimed(extent, run, first, run.page_count, vaddr - (page - first) * kPageSize,
+                        &figures_->demand_pages);
+}
+
+Outcome AddressSpace::ServeZero(uint64_t vaddr) {
+  const uffd::Result result = uffd::Zeropage(uffd_.get(), PageRange(vaddr, 1));
+  switch (result.error) {
+    case 0:
+      Add(figures_->zeroed_pages, 1);
+      return Outcome::kDone;
+    case EAGAIN:
+    case ENOMEM:
+      return Outcome::kDeferred;
+    case ESRCH:
+      return Outcome::kGone;
+    default:
+      // Present already (EEXIST), or not registered any more (ENOENT): the thread only has to look
+      // again.
+      uffd::Wake(uffd_.get(), PageRange(vaddr, 1));
+      return Outcome::kDone;
+  }
+}
+
+Outcome AddressSpace::Fill(const Extent& extent, uint32_t page, uint32_t page_count_max,
+                           PageReader* reader, uint32_t* page_done) {
+  const PageRun run = reader->Read(*plan_, extent, page, page_count_max);
+  *page_done = run.first_page + run.page_count;
+  if (extent.block_pages == 0) {
+    plan_->source(extent.source)
+        .Populate(extent.file_offset + run.first_page * kPageSize, run.page_count * kPageSize);
+  }
+  gate_.LockShared();
+  const Outcome outcome =
+      retired() ? Outcome::kGone : InstallRun(extent, run, &figures_->filled_pages);
+  gate_.UnlockShared();
+  return outcome;
+}
+
+// Claims and installs what is still missing of `run`.
+Outcome AddressSpace::InstallRun(const Extent& extent, const PageRun& run,
+                                 Figures::Counter* counter) {
+  const uint32_t end = run.first_page + run.page_count;
+  for (uint32_t page = run.first_page; page < end;) {
+    const uint64_t image_vaddr = extent.vaddr + page * kPageSize;
+    const Translation runtime = map_.ToRuntime(image_vaddr);
+    if (!runtime.found) {
+      ++page;  // unmapped by the target: its state says removed
+      continue;
+    }
+    const uint64_t reach = std::min<uint64_t>(end - page, runtime.byte_length / kPageSize);
+    const uint32_t count = states_.ClaimRun(extent.page_index + page, static_cast<uint32_t>(reach));
+    if (count == 0) {
+      ++page;
+      continue;
+    }
+    const Outcome outcome = InstallClaimed(extent, run, page, count, runtime.address, counter);
+    if (outcome != Outcome::kDone) return outcome;
+    page += count;
+  }
+  return Outcome::kDone;
+}
+
+// Installs `page_count` claimed pages of `run` from `page` of `extent` on at `vaddr`, and poisons
+// those that cannot be produced. Whatever is not settled is given back.
+Outcome AddressSpace::InstallClaimed(const Extent& extent, const PageRun& run, uint32_t page,
+                                     uint32_t page_count, uint64_t vaddr,
+                                     Figures::Counter* counter) {
+  uint32_t limit = page_count;  // pages a call; 1 after the border of a VMA or the file's end
+  int error = run.error;        // why pages are poisoned; 0: they are installed
+  while (page_count > 0) {
+    // An error that is not the run's own is that of one page.
+    const uint32_t wanted = error != run.error ? 1 : std::min(limit, page_count);
+    const uffd::Result result = Install(extent, run, page, PageRange(vaddr, wanted), error);
+    const uint32_t page_index = extent.page_index + page;
+    uint32_t settled = static_cast<uint32_t>(result.bytes / kPageSize);
+    if (settled > 0 && error == 0) Settle(page_index, settled, PageState::kResident, counter);
+    if (settled > 0 && error != 0) SettlePoisoned(extent, page, settled, vaddr, error);
+    if (settled == 0) {
+      switch (result.error) {
+        case EEXIST:
+          settled = SettleOne(page_index, vaddr, PageState::kResident, &figures_->present_pages);
+          break;
+        case ENOENT:
+          if (wanted > 1) {
+            limit = 1;
+            continue;
+          }
+          if (!ranges_ready()) {
+            Unclaim(page_index, page_count);
+            return Outcome::kDeferred;
+          }
+          // Not mapped or not registered any more, and no event about it is unread: nothing of ours
+          // belongs there.
+          settled = SettleOne(page_index, vaddr, PageState::kRemoved, &figures_->removed_pages);
+          break;
+        case ESRCH:
+          Unclaim(page_index, page_count);
+          return Outcome::kGone;
+        case EAGAIN:
+        case ENOMEM:
+          Unclaim(page_index, page_count);
+          return Outcome::kDeferred;
+        default:
+          if (error == 0) {
+            // A copy's error is its first page's; the file's end is somewhere in the run.
+            if (result.error == ENODATA && wanted > 1) {
+              limit = 1;
+            } else {
+              error = result.error;
+            }
+            continue;
+          }
+          EndTarget();
+          settled = wanted;
+          SettlePoisoned(extent, page, settled, vaddr, error);
+          break;
+      }
+    }
+    error = run.error;
+    page += settled;
+    page_count -= settled;
+    vaddr += settled * kPageSize;
+  }
+  return Outcome::kDone;
+}
+
+// One attempt at pages of `run` from `page` of `extent` on; `error`, unless 0, poisons them.
+uffd::Result AddressSpace::Install(const Extent& extent, const PageRun& run, uint32_t page,
+                                   abi::Range range, int error) const {
+  // Never zeros, never a hang: a touch of these pages is SIGBUS from now on.
+  if (error != 0) return uffd::Poison(uffd_.get(), range, abi::kPoisonDontWake);
+  if (run.zero) return uffd::Zeropage(uffd_.get(), range);
+  if (extent.block_pages == 0) {
+    const uint64_t offset = extent.file_offset + page * kPageSize;
+    if (!plan_->source(extent.source).Holds(offset, range.length)) return {0, ENODATA};
+  }
+  return uffd::Copy(uffd_.get(), range.start, run.source + (page - run.first_page) * kPageSize,
+                    range.length);
+}
+
+// A kernel without UFFDIO_POISON (before 6.6) leaves only this.
+void AddressSpace::EndTarget() {
+  if (pidfd_.valid()) Syscall(SYS_pidfd_send_signal, pidfd_.get(), SIGKILL, 0, 0);
+}
+
+void AddressSpace::Settle(uint32_t page_index, uint32_t page_count, PageState state,
+                          Figures::Counter* counter) {
+  if (page_count == 0) return;
+  for (uint32_t i = 0; i < page_count; ++i) states_.Exchange(page_index + i, state);
+  Add(*counter, page_count);
+  figures_->missing_pages.fetch_sub(page_count);
+}
+
+void AddressSpace::Unclaim(uint32_t page_index, uint32_t page_count) {
+  for (uint32_t i = 0; i < page_count; ++i) {
+    states_.Change(page_index + i, PageState::kInFlight, PageState::kMissing);
+  }
+}
+
+// A page that is not as expected: its thread has to look again. Returns 1, the pages settled.
+uint32_t AddressSpace::SettleOne(uint32_t page_index, uint64_t vaddr, PageState state,
+                                 Figures::Counter* counter) {
+  Settle(page_index, 1, state, counter);
+  uffd::Wake(uffd_.get(), PageRange(vaddr, 1));
+  return 1;
+}
+
+// Waiting threads are woken last, so that whoever sees a touch fail finds the reason in the
+// figures.
+void AddressSpace::SettlePoisoned(const Extent& extent, uint32_t page, uint32_t page_count,
+                                  uint64_t vaddr, int error) {
+  {
+    const std::lock_guard<std::mutex> lock(errors_mutex_);
+    if (errors_.size() < kErrorsMax) errors_.push_back({vaddr, page_count, extent.source, error});
+  }
+  Settle(extent.page_index + page, page_count, PageState::kPoisoned, &figures_->poisoned_pages);
+  uffd::Wake(uffd_.get(), PageRange(vaddr, page_count));
+}
+
+// Nobody will serve the child: what is missing in it must not become zeros when its uffd closes.
+PageError AddressSpace::PoisonFork(int child_uffd, int error) const {
+  PageError poisoned{0, 0, 0, error};
+  for (uint32_t i = 0; i < plan_->extent_count(); ++i) {
+    const Extent extent = plan_->extent(i);
+    if (extent.kind != kExtentData) continue;
+    for (uint32_t page = 0; page < extent.page_count; ++page) {
+      if (states_.Get(extent.page_index + page) != PageState::kMissing) continue;
+      const Translation runtime = map_.ToRuntime(extent.vaddr + page * kPageSize);
+      if (!runtime.found) continue;
+      uffd::Poison(child_uffd, PageRange(runtime.address, 1));
+      if (poisoned.page_count++ > 0) continue;
+      poisoned.vaddr = runtime.address;
+      poisoned.source = extent.source;
+    }
+  }
+  return poisoned;
+}
+
+}  // namespace thaw
