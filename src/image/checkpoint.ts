@@ -107,18 +107,10 @@ export class Checkpoint implements AsyncDisposable {
   async *storedRuns(owner: PageOwner): AsyncGenerator<StoredRun, void, undefined> {
     const { pagemap } = owner;
     const reader = new PageReader(pagemap, WINDOW_BYTES);
-    for (let run = 0; run < pagemap.runCount; run++) {
-      if (!pagemap.isStored(run)) continue;
-      let page = pagemap.runs.firstPage[run] ?? 0;
-      let rest = pagemap.runs.pageCount[run] ?? 0;
-      while (rest > 0) {
-        const pageCount = Math.min(rest, STORED_RUN_PAGES_MAX);
-        const bytes = new Uint8Array(pageCount * PAGE_SIZE);
-        await reader.read(page, bytes);
-        yield { vaddr: toVaddr(page), pageCount, bytes };
-        page += pageCount;
-        rest -= pageCount;
-      }
+    for (const { firstPage, pageCount } of pagemap.storedSpans(STORED_RUN_PAGES_MAX)) {
+      const bytes = new Uint8Array(pageCount * PAGE_SIZE);
+      await reader.read(firstPage, bytes);
+      yield { vaddr: toVaddr(firstPage), pageCount, bytes };
     }
   }
 

@@ -5,12 +5,13 @@ import { formatRange, formatVaddr, PAGE_SIZE, toPageNumber, toVaddr } from '../a
 import { ThawError } from '../errors.js';
 import { exists, type ImageFile, type MemfdInode, readFiles, readMemfds } from './files.js';
 import { type Inventory, readInventory } from './inventory.js';
-import { type LayeredPagemap, resolveLayers } from './layered-pagemap.js';
+import type { LayeredPagemap } from './layered-pagemap.js';
 import { readVmas, type ShmidOfFile } from './mm.js';
 import { type Pagemap, readPagemap } from './pagemap.js';
 import { type ImageDirectory, readParents } from './parent-chain.js';
 import { readCore, readPstree, type TaskIdentity } from './pstree.js';
 import { attempt, type Report, raise } from './report.js';
+import { resolveLayers } from './run-resolver.js';
 import type { SharedObject, Task } from './task.js';
 import type { Vma } from './vma.js';
 

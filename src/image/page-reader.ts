@@ -21,7 +21,7 @@ interface BlockRequest {
   fileOffset: number;
   storedBytes: number;
   fullBytes: number;
-  /** First page of the block that is wanted. */
+  /** Page with which the block begins. */
   page: number;
 }
 
@@ -92,7 +92,7 @@ export class PageReader {
       const storedBytes = layer.blockSize[block] ?? 0;
       const wanted = Math.min(fullBytes - skipPages * PAGE_SIZE, target.length - filled);
       if (storedBytes > 0) {
-        const page = firstPage + filled / PAGE_SIZE;
+        const page = firstPage + filled / PAGE_SIZE - skipPages;
         const request = { layer, block, fileOffset, storedBytes, fullBytes, page };
         const bytes = await this.#readBlock(request, budget - filled);
         const start = skipPages * PAGE_SIZE;

@@ -1,8 +1,9 @@
 /** The runs of an image that is read, as runs of an image that is written. */
 import { toVaddr } from '../address.js';
-import { LayeredPagemap, ownRuns } from '../image/layered-pagemap.js';
+import { LayeredPagemap } from '../image/layered-pagemap.js';
 import { PageReader, WINDOW_BYTES } from '../image/page-reader.js';
 import { PAGEMAP_FLAG } from '../image/pagemap-entry.js';
+import { ownRuns } from '../image/run-resolver.js';
 import type { WrittenRun } from './pagemap-writer.js';
 
 /** The image's own layer of `pagemap`: what is in parents stays there. */
@@ -10,15 +11,6 @@ export function ownLayer(pagemap: LayeredPagemap): LayeredPagemap {
   const [top] = pagemap.layers;
   if (top === undefined) throw new RangeError('a pagemap without layers');
   return new LayeredPagemap([top], ownRuns(top));
-}
-
-/** Stored pages of `pagemap`. */
-export function countStored(pagemap: LayeredPagemap): number {
-  let pages = 0;
-  for (let run = 0; run < pagemap.runCount; run++) {
-    if (pagemap.isStored(run)) pages += pagemap.runs.pageCount[run] ?? 0;
-  }
-  return pages;
 }
 
 /**

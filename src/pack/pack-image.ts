@@ -8,7 +8,7 @@ import { INVENTORY_FILE } from '../image/inventory.js';
 import type { LayeredPagemap } from '../image/layered-pagemap.js';
 import { PARENT_LINK } from '../image/parent-chain.js';
 import { CheckpointWriter, type StorageMode } from './checkpoint-writer.js';
-import { countStored, listRuns, ownLayer } from './image-runs.js';
+import { listRuns, ownLayer } from './image-runs.js';
 import { PACK_RECORD_FILE, restoreRecorded, writePackRecord } from './pack-record.js';
 
 /** How far packing or unpacking has come. */
@@ -191,7 +191,7 @@ class Rewriter {
   }
 
   #progress(pagemaps: readonly LayeredPagemap[]): (pages: number, payloadBytes: number) => void {
-    const pagesTotal = pagemaps.reduce((sum, pagemap) => sum + countStored(pagemap), 0);
+    const pagesTotal = pagemaps.reduce((sum, pagemap) => sum + pagemap.countStored(), 0);
     let pagesDone = 0;
     let payloadBytes = 0;
     return (pages, bytes) => {
