@@ -1,6 +1,7 @@
 /** What an image holds, as plain data: for people (through the CLI) and for programs (as JSON). */
 import { formatVaddr, PAGE_SIZE, toPageNumber } from '../address.js';
 import type { Checkpoint } from './checkpoint.js';
+import { findLastAtMost } from './columns.js';
 import type { ImageFile } from './files.js';
 import type { Inventory } from './inventory.js';
 import type { LayeredPagemap } from './layered-pagemap.js';
@@ -215,10 +216,9 @@ function byteLengthOf(vma: Vma): number {
 }
 
 function sumBytes(task: LiveTask, storedPages: readonly number[]): TaskBytes {
-  const bytes = { mapped: 0, lazy: 0, eager: 0, hole: 0 };
+  const bytes = { mapped: 0, lazy: 0, eager: 0, hole: -sumGuardedHoles(task.vmas) };
   task.vmas.forEach((vma, index) => {
     const stored = (storedPages[index] ?? 0) * PAGE_SIZE;
-    if (vma.guard) bytes.hole -= guardedHole(task, vma);
     if (!isMemory(vma)) return;
     bytes.mapped += byteLengthOf(vma);
     if (vma.canBeLazy) {
@@ -231,12 +231,14 @@ function sumBytes(task: LiveTask, storedPages: readonly number[]): TaskBytes {
   return { ...sumStored(task.pagemap), ...bytes };
 }
 
-/** Bytes of a guard that would be a hole otherwise: nothing is stored behind guards. */
-function guardedHole({ vmas }: LiveTask, guard: Vma): number {
-  const around = vmas.find(
-    (vma) => isMemory(vma) && vma.start <= guard.start && guard.end <= vma.end,
-  );
-  return around?.canBeLazy ? byteLengthOf(guard) : 0;
+/** Bytes of guards that would be holes otherwise: they lie in lazy VMAs. */
+function sumGuardedHoles(vmas: readonly Vma[]): number {
+  const areas = vmas.filter(isMemory);
+  const starts = Float64Array.from(areas, (vma) => toPageNumber(vma.start));
+  return vmas
+    .filter((vma) => vma.guard)
+    .filter((guard) => areas[findLastAtMost(starts, toPageNumber(guard.start))]?.canBeLazy)
+    .reduce((sum, guard) => sum + byteLengthOf(guard), 0);
 }
 
 function sumStored(pagemap: LayeredPagemap): StoredBytes {
