@@ -29,17 +29,17 @@ export interface WriterOptions {
    *
    * @default 'page'
    */
-  readonly mode?: StorageMode;
+  readonly mode?: StorageMode | undefined;
   /**
    * Threads that compress.
    *
    * @default the number of cores
    */
-  readonly jobs?: number;
+  readonly jobs?: number | undefined;
   /** Stops the work: what is under way fails with ABORTED. */
   readonly signal?: AbortSignal | undefined;
   /** Is told how many pages were just written, and how many bytes they took. */
-  readonly onPages?: (pages: number, payloadBytes: number) => void;
+  readonly onPages?: ((pages: number, payloadBytes: number) => void) | undefined;
 }
 
 /** What names a pagemap and its pages image. */

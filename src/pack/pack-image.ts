@@ -36,19 +36,19 @@ export interface PackOptions extends UnpackOptions {
    *
    * @default 'page'
    */
-  readonly mode?: Exclude<StorageMode, 'off'>;
+  readonly mode?: Exclude<StorageMode, 'off'> | undefined;
   /**
    * Whether the pages of parent images become part of the output, which then stands alone.
    *
    * @default false
    */
-  readonly flatten?: boolean;
+  readonly flatten?: boolean | undefined;
   /**
    * Threads that compress.
    *
    * @default the number of cores
    */
-  readonly jobs?: number;
+  readonly jobs?: number | undefined;
 }
 
 /** What packing or unpacking did. */
@@ -145,7 +145,7 @@ class Rewriter {
     private readonly checkpoint: Checkpoint,
     private readonly mode: StorageMode,
     private readonly flatten: boolean,
-    private readonly options: UnpackOptions & { readonly jobs?: number },
+    private readonly options: UnpackOptions & { readonly jobs?: number | undefined },
   ) {
     const live = checkpoint.tasks.filter((task) => task.state === 'alive');
     this.owners = [...live, ...checkpoint.sharedObjects];
@@ -162,7 +162,7 @@ class Rewriter {
     const { jobs, signal } = this.options;
     await using writer = await CheckpointWriter.create(output, {
       mode: this.mode,
-      ...(jobs === undefined ? {} : { jobs }),
+      jobs,
       signal,
       onPages: this.#progress(pagemaps),
     });
