@@ -16,6 +16,17 @@ export {
   ThawError,
 } from './errors.js';
 export { Checkpoint } from './image/checkpoint.js';
+export {
+  type DescribeOptions,
+  describeImage,
+  type ExtentDescription,
+  type ImageDescription,
+  type SharedDescription,
+  type StoredBytes,
+  type TaskBytes,
+  type TaskDescription,
+  type VmaDescription,
+} from './image/describe-image.js';
 export type { ImageFile, MemfdFile, RegularFile } from './image/files.js';
 export type { CompressMode, Inventory } from './image/inventory.js';
 export type { ImageExtent, LayeredPagemap } from './image/layered-pagemap.js';
@@ -28,7 +39,26 @@ export type {
   StoredRun,
   Task,
 } from './image/task.js';
+export {
+  type ImageVerification,
+  type VerifyImageOptions,
+  type VerifyProgress,
+  verifyImage,
+} from './image/verify-image.js';
 export type { Vma, VmaClass } from './image/vma.js';
+export {
+  CheckpointWriter,
+  type StorageMode,
+  type WriterOptions,
+} from './pack/checkpoint-writer.js';
+export {
+  type PackOptions,
+  type PackProgress,
+  type PackSummary,
+  packImage,
+  type UnpackOptions,
+  unpackImage,
+} from './pack/pack-image.js';
 export { type PlanOptions, planRestore } from './plan/plan-restore.js';
 export {
   type BlockColumns,
@@ -100,5 +130,6 @@ export type {
   MemorySpan,
   MoveOptions,
   PollResult,
+  WaitLimits,
   WakeOptions,
 } from './uffd/uffd-options.js';

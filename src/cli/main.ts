@@ -6,8 +6,11 @@ import { createRequire } from 'node:module';
 import { Command, CommanderError } from 'commander';
 import { addCheckCommand } from './check-command.js';
 import { EXIT } from './exit-status.js';
+import { addInspectCommand } from './inspect-command.js';
+import { addPackCommands } from './pack-command.js';
 import { printError } from './print-error.js';
 import { addRestoreCommand } from './restore-command.js';
+import { addVerifyCommand } from './verify-command.js';
 
 const { version } = createRequire(import.meta.url)('../../package.json') as { version: string };
 
@@ -23,6 +26,9 @@ const program = new Command('thaw')
   .showHelpAfterError('(--help lists commands and options)')
   .exitOverride();
 addRestoreCommand(program);
+addInspectCommand(program);
+addVerifyCommand(program);
+addPackCommands(program);
 addCheckCommand(program);
 
 try {

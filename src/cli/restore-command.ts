@@ -1,12 +1,12 @@
 /**
  * `thaw restore <image>`.
  */
-import { type Command, InvalidArgumentError, Option } from 'commander';
-import { ThawError } from '../errors.js';
+import { type Command, Option } from 'commander';
 import { type Access, parseAccess } from '../restore/access.js';
 import { HOST_THREADS_MAX } from '../restore/host-process.js';
 import type { Restoration } from '../restore/restoration.js';
 import { restore } from '../restore/restore.js';
+import { asArgument, wholeNumber } from './arguments.js';
 import { EXIT } from './exit-status.js';
 import { Interruption } from './interruption.js';
 import { printError } from './print-error.js';
@@ -121,28 +121,4 @@ function succeeded(report: RestoreReport): boolean {
     report.errors.length === 0 &&
     [...report.tasks, ...report.shared].every((part) => (part.mismatched ?? 0) === 0)
   );
-}
-
-/** Makes a parser's ThawError a usage error of the command line. */
-function asArgument<T>(parse: (text: string) => T): (text: string) => T {
-  return (text) => {
-    try {
-      return parse(text);
-    } catch (error) {
-      if (error instanceof ThawError) throw new InvalidArgumentError(`${error.message}.`);
-      throw error;
-    }
-  };
-}
-
-function wholeNumber(min: number, max: number): (text: string) => number {
-  return (text) => {
-    const value = /^\d+$/.test(text) ? Number(text) : Number.NaN;
-    if (value >= min && value <= max) return value;
-    throw new ThawError('INVALID_ARGUMENT', {
-      what: 'not a whole number in range',
-      expected: `${min} to ${max}`,
-      found: text,
-    });
-  };
 }

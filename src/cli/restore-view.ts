@@ -6,7 +6,7 @@ import pc from 'picocolors';
 import type { Restoration } from '../restore/restoration.js';
 import type { LatencySummary } from '../servicer/figures.js';
 import { type RestoreReport, residentPages } from './restore-report.js';
-import { formatCount, formatMs, formatNumberOf, formatPages, formatUs } from './text.js';
+import { formatCount, formatMs, formatNumberOf, formatPages, formatUs, printable } from './text.js';
 
 const REFRESH_MS = 100;
 
@@ -40,7 +40,7 @@ export function printHeader(output: Output, image: string, restoration: Restorat
   if (replacedFiles.length > 0) {
     lines.push(
       `  ${formatNumberOf(replacedFiles.length, 'mapped file')} not as dumped, undumped pages are zero:`,
-      ...replacedFiles.map((name) => `    ${name}`),
+      ...replacedFiles.map((name) => `    ${printable(name)}`),
     );
   }
   output.write(`${lines.join('\n')}\n`);
@@ -87,7 +87,7 @@ export function startProgress(output: Output, restoration: Restoration): () => v
 export function printSummary(output: Output, report: RestoreReport, verbose: boolean): void {
   const colors = pc.createColors(output.isTTY === true && pc.isColorSupported);
   const lines = report.tasks.flatMap((task) => [
-    `${task.comm} (task ${task.pid}, host ${task.hostPid})`,
+    `${printable(task.comm)} (task ${task.pid}, host ${task.hostPid})`,
     `  ${formatCount(task.resident)} of ${formatCount(task.pages)} stored pages resident: ` +
       `${formatCount(task.eager)} eager, ${formatCount(task.filled)} by fill, ` +
       `${formatCount(task.resident - task.eager - task.filled)} on demand`,

@@ -7,7 +7,7 @@ import { PAGE_SIZE } from '../address.js';
 /** `1,118 pages (4.58 MB)`. */
 export function formatPages(pages: number): string {
   const unit = pages === 1 ? 'page' : 'pages';
-  return `${formatCount(pages)} ${unit} (${prettyBytes(pages * PAGE_SIZE, { binary: true })})`;
+  return `${formatCount(pages)} ${unit} (${formatBytes(pages * PAGE_SIZE)})`;
 }
 
 /** `1,118`. */
@@ -43,4 +43,37 @@ export function wrap(text: string, indent: string, columns = 80): string {
     line += line === indent ? word : ` ${word}`;
   }
   return [...lines, line].join('\n');
+}
+
+/** `text` from an image with control characters made visible: it may not steer the terminal. */
+export function printable(text: string): string {
+  return text.replace(/\p{C}/gu, (character) => {
+    const code = character.codePointAt(0) ?? 0;
+    return `\\u{${code.toString(16)}}`;
+  });
+}
+
+/** `1.45 MiB`. */
+export function formatBytes(bytes: number): string {
+  return prettyBytes(bytes, { binary: true });
+}
+
+/** Lines of a table: columns as wide as their longest cell, two spaces between them. */
+export function alignColumns(
+  rows: readonly (readonly string[])[],
+  rightAligned: readonly number[] = [],
+): string[] {
+  const widths: number[] = [];
+  for (const row of rows) {
+    for (const [i, cell] of row.entries()) widths[i] = Math.max(widths[i] ?? 0, cell.length);
+  }
+  return rows.map((row) =>
+    row
+      .map((cell, i) => {
+        const width = widths[i] ?? 0;
+        return rightAligned.includes(i) ? cell.padStart(width) : cell.padEnd(width);
+      })
+      .join('  ')
+      .trimEnd(),
+  );
 }

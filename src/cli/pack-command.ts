@@ -1,0 +1,106 @@
+/**
+ * `thaw pack <image> <out>` and `thaw unpack <image> <out>`.
+ */
+import { type Command, Option } from 'commander';
+import { PAGE_SIZE } from '../address.js';
+import { ThawError } from '../errors.js';
+import { LZ4_REGION_BYTES_MAX } from '../limits.js';
+import {
+  type PackOptions,
+  type PackSummary,
+  packImage,
+  type UnpackOptions,
+  unpackImage,
+} from '../pack/pack-image.js';
+import { asArgument, wholeNumber } from './arguments.js';
+import { EXIT } from './exit-status.js';
+import { Interruption } from './interruption.js';
+import { printError } from './print-error.js';
+import { startPageProgress } from './progress.js';
+import { formatBytes, formatCount, formatPages } from './text.js';
+
+/** More threads than any machine's cores are worth. */
+const JOBS_MAX = 256;
+
+interface PackFlags {
+  readonly perPage?: true;
+  readonly region?: number;
+  readonly flatten?: true;
+  readonly jobs?: number;
+}
+
+/** Adds both commands to `program`; their exit status goes to process.exitCode. */
+export function addPackCommands(program: Command): void {
+  program
+    .command('pack')
+    .description('write an image with LZ4-compressed pages; what CRIU needs stays as it is')
+    .argument('<image>', 'directory of a CRIU dump')
+    .argument('<out>', 'directory to make')
+    .addOption(new Option('--per-page', 'one block a page (the default)').conflicts('region'))
+    .addOption(
+      new Option('--region <size>', 'blocks of SIZE bytes, such as 64K or 4M').argParser(
+        asArgument(parseRegion),
+      ),
+    )
+    .option('--flatten', 'take the pages of parent images in: the output stands alone')
+    .option('--jobs <n>', 'threads (default: one a core)', asArgument(wholeNumber(1, JOBS_MAX)))
+    .action(async (image: string, out: string, { region, flatten, jobs }: PackFlags) => {
+      const options: PackOptions = {
+        mode: region === undefined ? 'page' : { regionPages: region / PAGE_SIZE },
+        flatten: flatten === true,
+        ...(jobs === undefined ? {} : { jobs }),
+      };
+      process.exitCode = await runRewrite(out, (common) =>
+        packImage(image, out, { ...options, ...common }),
+      );
+    });
+  program
+    .command('unpack')
+    .description('write a packed image with plain pages: the very bytes it was packed from')
+    .argument('<image>', 'directory that `thaw pack` made, or any compressed image')
+    .argument('<out>', 'directory to make')
+    .action(async (image: string, out: string) => {
+      process.exitCode = await runRewrite(out, (common) => unpackImage(image, out, common));
+    });
+}
+
+async function runRewrite(
+  out: string,
+  rewrite: (common: UnpackOptions) => Promise<PackSummary>,
+): Promise<number> {
+  const interruption = new Interruption();
+  const progress = startPageProgress();
+  try {
+    const { pages, zeroBlocks, pageBytes, payloadBytes } = await rewrite({
+      onProgress: ({ pagesDone, pagesTotal }) => progress.update(pagesDone, pagesTotal),
+      signal: interruption.signal,
+    });
+    progress.stop();
+    const share = pageBytes === 0 ? '' : `, ${((payloadBytes / pageBytes) * 100).toFixed(1)} %`;
+    const zeros = zeroBlocks === 0 ? '' : `; ${formatCount(zeroBlocks)} all-zero blocks left out`;
+    process.stdout.write(
+      `${out}: ${formatPages(pages)} as ${formatBytes(payloadBytes)}${share}${zeros}\n`,
+    );
+    return EXIT.ok;
+  } catch (error) {
+    progress.stop();
+    if (interruption.signal.aborted) return interruption.exitStatus;
+    printError(error);
+    return EXIT.failed;
+  } finally {
+    interruption.stop();
+  }
+}
+
+/** `64K`, `1M`, `65536`: a multiple of the page size, up to the format's limit. */
+function parseRegion(text: string): number {
+  const match = /^(\d{1,7})([KM]?)(?:iB)?$/i.exec(text);
+  const unit = { '': 1, K: 2 ** 10, M: 2 ** 20 }[match?.[2]?.toUpperCase() ?? ''] ?? Number.NaN;
+  const bytes = match === null ? Number.NaN : Number(match[1]) * unit;
+  if (bytes >= PAGE_SIZE && bytes <= LZ4_REGION_BYTES_MAX && bytes % PAGE_SIZE === 0) return bytes;
+  throw new ThawError('INVALID_ARGUMENT', {
+    what: 'not a size of a region',
+    expected: `a multiple of ${PAGE_SIZE} up to ${LZ4_REGION_BYTES_MAX}, such as 64K`,
+    found: text,
+  });
+}
