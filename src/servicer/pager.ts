@@ -2,7 +2,7 @@
  * The pager as the control plane sees it: a process that serves the page faults of many targets.
  */
 import { EventEmitter } from 'node:events';
-import { closeSync, fstatSync, openSync } from 'node:fs';
+import { closeSync, constants, fstatSync, openSync } from 'node:fs';
 import { errnoCode, ThawError } from '../errors.js';
 import { native } from '../native.js';
 import { encodePlan } from '../plan/plan-columns.js';
@@ -189,7 +189,8 @@ export class Pager extends EventEmitter<PagerEvents> implements AsyncDisposable 
   #announce(source: PagesSource): Promise<number> {
     let fd: number;
     try {
-      fd = openSync(source.path, 'r');
+      // Without O_NONBLOCK a fifo would hold this thread up until somebody writes to it.
+      fd = openSync(source.path, constants.O_RDONLY | constants.O_NONBLOCK | constants.O_NOCTTY);
     } catch (cause) {
       throw new ThawError('PAGES_MISSING', {
         what: 'a pages image cannot be opened',

@@ -1,0 +1,228 @@
+/** The pager as a library: it serves a uffd of anyone, refuses what is wrong, and goes on. */
+import { execFileSync } from 'node:child_process';
+import { closeSync, openSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { native } from '../../src/native.js';
+import type { TaskPlan } from '../../src/plan/restore-plan.js';
+import type { Pager } from '../../src/servicer/pager.js';
+import { openDescriptors, within } from '../support/process-facts.js';
+import { removeTemporary, temporaryDirectory } from '../support/restore-fixtures.js';
+import { makeMemory, type OwnMemory, releaseMemory } from '../support/restore-own-memory.js';
+import { endTargets, noteChildren, startPager } from '../support/restore-targets.js';
+
+beforeEach(noteChildren);
+afterEach(async () => {
+  await releaseMemory();
+  await endTargets();
+  removeTemporary();
+});
+
+function add(pager: Pager, memory: OwnMemory, changes: object = {}) {
+  const { uffd, plan, sources } = memory;
+  return pager.add({ uffd: uffd.fd, plan, sources, ...changes });
+}
+
+/** Hundredths of a second that a process has computed. */
+function cpuTicks(pid: number): number {
+  const fields = readFileSync(`/proc/${pid}/stat`, 'latin1')
+    .replace(/^.*\) /s, '')
+    .split(' ');
+  return Number(fields[11]) + Number(fields[12]);
+}
+
+/** Many times faster than toEqual. */
+function expectSame(found: Uint8Array, expected: Uint8Array): void {
+  expect(Buffer.compare(found, expected)).toBe(0);
+}
+
+/** Has the pager serve memory of its own and compares all of it. */
+async function expectServing(pager: Pager): Promise<void> {
+  const memory = makeMemory(24);
+  const target = await add(pager, memory);
+  const { mapping, bytes } = memory;
+  const half = bytes.length;
+  expectSame(await within(mapping.read(half, half)), new Uint8Array(half));
+  expectSame(await within(mapping.read(0, half)), bytes);
+  expect(await within(target.finished)).toBe('resident');
+  expect(target.figures()).toMatchObject({ state: 'resident', dataPages: 24, zeroedPages: 24 });
+}
+
+describe('a pager', () => {
+  it('serves a uffd of its user by demand', async () => {
+    const pager = await startPager();
+    await expectServing(pager);
+    await expectServing(pager);
+  });
+
+  it('fills what nobody touches, and lets go of it', async () => {
+    const pager = await startPager();
+    const memory = makeMemory(100);
+    const target = await add(pager, memory);
+    expect(target.figures()).toMatchObject({ state: 'serving', missingPages: 100 });
+    await target.fill();
+    expect(await within(target.finished)).toBe('resident');
+    expect(target.figures()).toMatchObject({ filledPages: 100, demandPages: 0, faults: 0 });
+    // Not registered any more: a discarded page is a plain zero page, without the pager.
+    await pager.close();
+    await memory.mapping.zap(0, 4096);
+    expect(await within(memory.mapping.read(0, 4096))).toEqual(new Uint8Array(4096));
+  });
+
+  it('brings a range in when it is asked to, and no more', async () => {
+    const pager = await startPager();
+    const memory = makeMemory(64);
+    const target = await add(pager, memory, { faultAround: false });
+    const { vaddr } = memory.mapping;
+    await within(target.prefetch(vaddr + 0x8000n, vaddr + 0x10000n));
+    expect(target.figures()).toMatchObject({ filledPages: 8, missingPages: 56 });
+    for (const [start, end] of [
+      [vaddr, vaddr],
+      [vaddr + 1n, vaddr + 0x1000n],
+      [vaddr, vaddr + 0xfffn],
+    ] as const) {
+      await expect(target.prefetch(start, end)).rejects.toMatchObject({ code: 'INVALID_ARGUMENT' });
+    }
+    // Where nothing of the plan is, there is nothing to bring.
+    await within(target.prefetch(vaddr - 0x10000n, vaddr));
+    expect(target.figures().missingPages).toBe(56);
+  });
+
+  it('forgets a target that is dropped', async () => {
+    const pager = await startPager();
+    const target = await add(pager, makeMemory(8));
+    const prefetching = target.finished;
+    await target.drop();
+    await target.drop();
+    expect(await within(prefetching)).toBe('dropped');
+    expect(target.figures()).toMatchObject({ state: 'serving', missingPages: 8 });
+    await expect(target.fill()).rejects.toMatchObject({ code: 'PAGER_REFUSED' });
+    await expectServing(pager);
+  });
+
+  it('neither serves nor spins for a target that is dropped, and takes it again', async () => {
+    const pager = await startPager();
+    const memory = makeMemory(8);
+    await (await add(pager, memory)).drop();
+    const reading = memory.mapping.read(0, 8 * 4096);
+    const before = cpuTicks(pager.pid);
+    await sleep(300);
+    expect(cpuTicks(pager.pid) - before).toBeLessThan(10);
+    await add(pager, memory);
+    expectSame(await within(reading), memory.bytes);
+  });
+
+  it('keeps no descriptor of a target that has ended', async () => {
+    const pager = await startPager();
+    await expectServing(pager);
+    const before = openDescriptors(pager.pid).filter((name) => name.includes('userfaultfd'));
+    expect(before).toEqual([]);
+  });
+});
+
+describe('a pager refuses', () => {
+  const refused = (reason: string, found?: string) =>
+    expect.objectContaining({
+      code: 'PAGER_REFUSED',
+      message: expect.stringContaining(reason),
+      found,
+    });
+
+  it.each([
+    ['a pipe', () => openSync(makeFifo(), 'r+')],
+    ['a file', () => openSync('/dev/null', 'r')],
+    ['a memfd', () => native.createMemfd('not-a-uffd', 4096)],
+    ['a socket', () => native.socketpair()[0]],
+  ])('%s in place of a userfaultfd', async (_, open) => {
+    const pager = await startPager();
+    const fd = open();
+    await expect(add(pager, makeMemory(4), { uffd: fd })).rejects.toEqual(
+      refused('the descriptor is not a userfaultfd'),
+    );
+    closeSync(fd);
+    await expectServing(pager);
+  });
+
+  it('pages images that are too short, too few, or none at all', async () => {
+    const pager = await startPager();
+    const memory = makeMemory(16);
+    const directory = temporaryDirectory();
+    const short = join(directory, 'short.img');
+    writeFileSync(short, memory.bytes.subarray(0, 15 * 4096));
+    const withSources = (paths: string[]) => ({
+      sources: paths.map((path) => ({ path, byteLength: 0 })),
+    });
+    await expect(add(pager, memory, withSources([short]))).rejects.toEqual(
+      refused('contradicts itself', 'an extent lies outside its pages image'),
+    );
+    await expect(add(pager, memory, withSources([]))).rejects.toEqual(
+      refused('contradicts itself', 'its columns do not fit'),
+    );
+    await expect(add(pager, memory, withSources([short, short]))).rejects.toEqual(
+      refused('contradicts itself', 'its columns do not fit'),
+    );
+    for (const path of [directory, makeFifo(), '/dev/null']) {
+      await expect(within(add(pager, memory, withSources([path])))).rejects.toEqual(
+        refused('cannot be opened or mapped', 'errno 22'),
+      );
+    }
+    const missing = join(directory, 'missing.img');
+    await expect(add(pager, memory, withSources([missing]))).rejects.toMatchObject({
+      code: 'PAGES_MISSING',
+      where: missing,
+    });
+    await expectServing(pager);
+  });
+
+  it('plans whose extents or regions are out of bounds', async () => {
+    const pager = await startPager();
+    const memory = makeMemory(16);
+    const { plan } = memory;
+    const extents = (changes: Partial<TaskPlan['extents']>) => ({
+      plan: { ...plan, extents: { ...plan.extents, ...changes } },
+    });
+    const regions = (changes: Partial<TaskPlan['regions']>) => ({
+      plan: { ...plan, regions: { ...plan.regions, ...changes } },
+    });
+    const start = plan.regions.start[0] as bigint;
+    const cases: [object, string][] = [
+      [extents({ pageCount: Uint32Array.of(17, 16) }), 'an extent lies outside its pages image'],
+      [extents({ pageCount: Uint32Array.of(33, 16) }), 'an extent is out of bounds'],
+      [extents({ vaddr: BigUint64Array.of(start, start) }), 'an extent is out of bounds'],
+      [extents({ pageCount: Uint32Array.of(16, 17) }), 'an extent is out of bounds'],
+      [extents({ pageCount: Uint32Array.of(0, 16) }), 'an extent is out of bounds'],
+      [extents({ pageIndex: Uint32Array.of(1, 17) }), 'an extent is out of bounds'],
+      [extents({ kind: Uint8Array.of(0, 3) }), 'an extent is out of bounds'],
+      [extents({ source: Uint32Array.of(1, 0) }), 'an extent is out of bounds'],
+      [
+        extents({ fileOffset: BigUint64Array.of(4096n, 0n) }),
+        'an extent lies outside its pages image',
+      ],
+      [
+        extents({ fileOffset: BigUint64Array.of(2n ** 64n - 4096n, 0n) }),
+        'an extent lies outside its pages image',
+      ],
+      [extents({ blockPages: Uint32Array.of(1, 0) }), 'an extent is out of bounds'],
+      [
+        extents({ blockPages: Uint32Array.of(1, 0), entryPages: Uint32Array.of(16, 0) }),
+        'an LZ4 block is out of bounds',
+      ],
+      [regions({ end: BigUint64Array.of(start) }), 'a region is out of bounds'],
+      [regions({ end: BigUint64Array.of(2n ** 63n) }), 'a region is out of bounds'],
+      [regions({ end: BigUint64Array.of(start + 0x20001n) }), 'a region is out of bounds'],
+    ];
+    for (const [changes, reason] of cases) {
+      await expect(within(add(pager, memory, changes))).rejects.toEqual(
+        refused('contradicts itself', reason),
+      );
+    }
+    await expectServing(pager);
+  });
+});
+
+function makeFifo(): string {
+  const path = join(temporaryDirectory(), 'fifo');
+  execFileSync('mkfifo', [path]);
+  return path;
+}
