@@ -49,7 +49,9 @@ function describeTree(tasks: readonly TaskDescription[]): string[] {
 function describeTask(task: TaskDescription): string[] {
   const { bytes } = task;
   if (bytes === null) return [];
-  const rows = task.vmas.map((vma) => [
+  // vsyscall is the same in every process, and its address would make every line long.
+  const areas = task.vmas.filter((vma) => vma.class !== 'vsyscall');
+  const rows = areas.map((vma) => [
     `${vma.start.slice(2)}-${vma.end.slice(2)}`,
     vma.prot,
     vma.lazy ? 'lazy' : '',
