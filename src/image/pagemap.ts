@@ -22,7 +22,7 @@ import {
 import { attemptSync, type Report } from './report.js';
 
 /** Blocks between two samples of the running payload size. */
-export const BLOCK_SAMPLE_INTERVAL = 64;
+const BLOCK_SAMPLE_INTERVAL = 64;
 
 const PAYLOAD_BYTES_MAX = Number.MAX_SAFE_INTEGER;
 
@@ -51,7 +51,7 @@ export interface Pagemap {
   readonly firstBlock: Uint32Array;
   /** Stored size of each block: 0 = all zero, its full size = raw, else one LZ4 block. */
   readonly blockSize: Uint32Array;
-  /** Sum of `blockSize` before each {@link BLOCK_SAMPLE_INTERVAL}th block. */
+  /** Sum of `blockSize` before each 64th block, and before the end where that is one. */
   readonly blockSample: BigUint64Array;
 }
 

@@ -7,11 +7,10 @@ import { type ImageMetadata, loadImage } from './image-loader.js';
 import type { LayeredPagemap, PageSpan } from './layered-pagemap.js';
 import { PageReader, WINDOW_BYTES } from './page-reader.js';
 import { attempt, type Report } from './report.js';
+import { isZero } from './zero-page.js';
 
 /** Pages that are read at once (1 MiB). */
 const BATCH_PAGES = 256;
-
-const ZEROS = new Uint8Array(PAGE_SIZE);
 
 /** How far verification has come. */
 export interface VerifyProgress {
@@ -135,8 +134,7 @@ class PageVerifier {
     }
     this.counts.pages += pageCount;
     for (let offset = 0; offset < bytes.length; offset += PAGE_SIZE) {
-      const page = bytes.subarray(offset, offset + PAGE_SIZE);
-      if (Buffer.compare(page, ZEROS) === 0) this.counts.zeroPages++;
+      if (isZero(bytes.subarray(offset, offset + PAGE_SIZE))) this.counts.zeroPages++;
     }
   }
 

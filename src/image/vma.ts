@@ -1,10 +1,9 @@
 /** One virtual memory area of a task, as `mm-<pid>.img` describes it. */
 
-/** `status` bits of a VMA. Source: docs/images.md. */
-export const VMA_STATUS = {
+/** `status` bits of a VMA that tell what backs it. Source: docs/images.md. */
+const VMA_STATUS = {
   vsyscall: 1 << 2,
   vdso: 1 << 3,
-  heap: 1 << 5,
   filePrivate: 1 << 6,
   fileShared: 1 << 7,
   anonymousShared: 1 << 8,
@@ -14,17 +13,15 @@ export const VMA_STATUS = {
   vvar: 1 << 12,
   aioRing: 1 << 13,
   memfd: 1 << 14,
-  shadowStack: 1 << 15,
   guard: 1 << 16,
   uprobes: 1 << 17,
   plugin: 1 << 27,
 } as const;
 
 /** mmap flags that decide what a VMA is. Source: Linux, asm-generic/mman.h. */
-export const MAP_FLAG = {
+const MAP_FLAG = {
   private: 0x02,
   anonymous: 0x20,
-  growsDown: 0x100,
   locked: 0x2000,
   hugetlb: 0x40000,
 } as const;
@@ -61,7 +58,7 @@ export interface Vma {
   readonly prot: number;
   /** MAP_* bits of mmap. */
   readonly flags: number;
-  /** CRIU's status bits ({@link VMA_STATUS}). */
+  /** CRIU's status bits (docs/images.md). */
   readonly status: number;
   /** What backs it, by its status bits. */
   readonly class: VmaClass;

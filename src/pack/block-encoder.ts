@@ -1,13 +1,12 @@
 /** Turns pages into the blocks of a compressed entry. */
 import { compressSync } from 'lz4-napi';
 import { PAGE_SIZE } from '../address.js';
+import { isZero } from '../image/zero-page.js';
 
 /** lz4-napi puts the size of the input in front of a block. */
 const PREFIX_BYTES = 4;
 /** A block is stored raw when LZ4 leaves this much of it. Source: docs/images.md. */
 const RAW_FROM = 7 / 8;
-
-const ZEROS = new Uint8Array(PAGE_SIZE);
 
 /** Blocks of some pages, as the image stores them. */
 export interface EncodedBlocks {
@@ -42,12 +41,4 @@ function encodeBlock(bytes: Uint8Array): Uint8Array {
   const packed = compressSync(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length));
   const packedBytes = packed.length - PREFIX_BYTES;
   return packedBytes >= bytes.length * RAW_FROM ? bytes : packed.subarray(PREFIX_BYTES);
-}
-
-/** Whether whole pages are all zero. */
-export function isZero(pages: Uint8Array): boolean {
-  for (let offset = 0; offset < pages.length; offset += PAGE_SIZE) {
-    if (Buffer.compare(pages.subarray(offset, offset + PAGE_SIZE), ZEROS) !== 0) return false;
-  }
-  return true;
 }

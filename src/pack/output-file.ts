@@ -60,7 +60,8 @@ export class OutputFile {
     const parts = this.#parts;
     this.#parts = [];
     this.#partBytes = 0;
-    let bytes: Uint8Array = Buffer.concat(parts);
+    const [first] = parts;
+    let bytes = parts.length === 1 && first !== undefined ? first : Buffer.concat(parts);
     try {
       while (bytes.length > 0) {
         const { bytesWritten } = await this.handle.write(bytes);

@@ -96,7 +96,7 @@ it('refuses damaged images, or has exactly the bytes that an independent reader 
       damageFile(join(root, `layer${damage.layer % plan.layers.length}`), damage);
       await expectRefusedOrExact(join(root, 'layer0'), PID);
     }),
-    { numRuns: 100 },
+    { numRuns: 80 },
   );
 });
 
@@ -108,6 +108,6 @@ it.each(['ok-lz4-page', 'ok-lz4-region', 'ok-version-1'])('does so for %s', asyn
       damageFile(directory, damage);
       await expectRefusedOrExact(directory, 31001);
     }),
-    { numRuns: 40 },
+    { numRuns: 30 },
   );
 });

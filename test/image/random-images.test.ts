@@ -49,7 +49,7 @@ it('reads every form and every chain as the independent reader does', async () =
       }
       expect(fingerprint(found)).toEqual(fingerprint(pages));
     }),
-    { numRuns: 60 },
+    { numRuns: 40 },
   );
 });
 
@@ -75,6 +75,6 @@ it('reads any range: stored pages, and zeros between them', async () => {
         );
       },
     ),
-    { numRuns: 60 },
+    { numRuns: 40 },
   );
 });

@@ -120,7 +120,7 @@ it('packs random images, alone or flattened, and unpacks them', async () => {
         expect(listFiles(unpacked)).toEqual(listFiles(directory));
       },
     ),
-    { numRuns: 25 },
+    { numRuns: 15 },
   );
 });
 

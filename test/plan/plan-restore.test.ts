@@ -167,7 +167,7 @@ describe('random images', () => {
           expectSound(await planOf(directory, options), directory);
         },
       ),
-      { numRuns: 60 },
+      { numRuns: 40 },
     );
   });
 

@@ -81,7 +81,7 @@ export const arbitraryImage: fc.Arbitrary<ImagePlan> = fc.record({
   absoluteLinks: fc.boolean(),
 });
 
-export function layOutVmas(plan: ImagePlan): VmaSpec[] {
+function layOutVmas(plan: ImagePlan): VmaSpec[] {
   const areas: VmaSpec[] = [];
   const guards: VmaSpec[] = [];
   let page = 0;

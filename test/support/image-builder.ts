@@ -78,7 +78,7 @@ export function makeTempDirectory(): { path: string; remove: () => void } {
   return { path, remove: () => rmSync(path, { recursive: true, force: true }) };
 }
 
-export function encodeEntry(entry: EntrySpec): Uint8Array {
+function encodeEntry(entry: EntrySpec): Uint8Array {
   const { blockSizes, regionPages, flags } = entry;
   const fields: WireField[] = [
     [1, entry.vaddr],
@@ -96,7 +96,7 @@ export function encodeEntry(entry: EntrySpec): Uint8Array {
   return encodeMessage([...fields, ...(entry.extra ?? [])]);
 }
 
-export function encodePagemap(spec: PagemapSpec, magics = [COMMON, TYPE.pagemap]): Uint8Array {
+function encodePagemap(spec: PagemapSpec, magics = [COMMON, TYPE.pagemap]): Uint8Array {
   const head = encodeMessage([[1, spec.pagesId]]);
   return encodeRecordFile(magics, [head, ...spec.entries.map(encodeEntry)]);
 }

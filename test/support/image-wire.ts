@@ -11,7 +11,7 @@ export interface WireValue {
   readonly bytes: Uint8Array;
 }
 
-export function encodeVarint(value: bigint | number): number[] {
+function encodeVarint(value: bigint | number): number[] {
   const bytes: number[] = [];
   let rest = BigInt.asUintN(64, BigInt(value));
   while (rest > 0x7fn) {
@@ -55,7 +55,7 @@ export function encodeRecordFile(
   return Buffer.concat(parts);
 }
 
-export function encodeUint32(value: number): Uint8Array {
+function encodeUint32(value: number): Uint8Array {
   const bytes = Buffer.alloc(4);
   bytes.writeUInt32LE(value);
   return bytes;
