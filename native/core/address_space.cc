@@ -73,9 +73,10 @@ std::shared_ptr<AddressSpace> AddressSpace::Create(uint64_t id, Fd uffd, Fd pidf
   return space;
 }
 
-std::shared_ptr<AddressSpace> AddressSpace::Fork(uint64_t id, Fd uffd) const {
-  std::shared_ptr<AddressSpace> child(new AddressSpace(id, std::move(uffd), Fd(), plan_, arena_));
+std::shared_ptr<AddressSpace> AddressSpace::Fork(uint64_t id, Fd* uffd) const {
+  std::shared_ptr<AddressSpace> child(new AddressSpace(id, Fd(), Fd(), plan_, arena_));
   if (!child->TakeMemory()) return nullptr;
+  child->uffd_ = std::move(*uffd);
   child->origin_ = origin_;
   child->map_ = map_;
   child->set_ranges_ready(ranges_ready());

@@ -48,7 +48,8 @@ class AddressSpace {
   static std::shared_ptr<AddressSpace> Create(uint64_t id, Fd uffd, Fd pidfd,
                                               std::shared_ptr<const Plan> plan, Arena* arena);
   // The child of a fork, at the moment of the fork event: same places, same pages missing.
-  std::shared_ptr<AddressSpace> Fork(uint64_t id, Fd uffd) const;
+  // Takes `uffd`, unless there is no memory (null).
+  std::shared_ptr<AddressSpace> Fork(uint64_t id, Fd* uffd) const;
   // For a child that cannot be served, at the same moment: poisons what is missing in it. Returns
   // the first page poisoned, and how many.
   PageError PoisonFork(int child_uffd, int error) const;

@@ -1,5 +1,6 @@
 #include "background_fill.h"
 
+#include <algorithm>
 #include <chrono>
 
 #include "thread_name.h"
@@ -43,9 +44,17 @@ void BackgroundFill::AddTarget(std::shared_ptr<AddressSpace> space) {
   job.space = std::move(space);
   {
     const std::lock_guard<std::mutex> lock(mutex_);
+    // A job goes on until its target is complete or gone; a second would do nothing.
+    if (IsQueued(job.space.get())) return;
     jobs_.push_back(std::move(job));
   }
   changed_.notify_all();
+}
+
+bool BackgroundFill::IsQueued(const AddressSpace* space) const {
+  if (current_ == space) return true;
+  return std::any_of(jobs_.begin(), jobs_.end(),
+                     [space](const Job& job) { return !job.prefetch && job.space.get() == space; });
 }
 
 void BackgroundFill::Prefetch(std::shared_ptr<AddressSpace> space, uint64_t start, uint64_t end,
@@ -73,10 +82,12 @@ void BackgroundFill::Run() {
     }
     Job job = std::move(jobs_.front());
     jobs_.pop_front();
+    current_ = job.prefetch ? nullptr : job.space.get();
     lock.unlock();
     const Step step = Advance(&job);
     if (step == Step::kEnd) End(job);
     lock.lock();
+    current_ = nullptr;
     if (step != Step::kEnd) {
       // A prefetch goes on until it is done; targets take turns.
       if (job.prefetch) {
@@ -121,18 +132,26 @@ BackgroundFill::Step BackgroundFill::Advance(Job* job) {
     uint32_t done = page;
     const Outcome outcome =
         space->Fill(extent, page, std::min(kChunkPages, end - page), &reader_, &done);
-    if (outcome == Outcome::kGone) return Step::kEnd;
+    if (outcome == Outcome::kGone) {
+      job->gone = true;
+      return Step::kEnd;
+    }
     if (outcome == Outcome::kDeferred) return Step::kBlocked;
     range.start = extent.vaddr + done * kPageSize;
     if (range.start >= range.end) ++job->at;
     return Step::kProgress;
   }
-  return Step::kEnd;
+  if (job->prefetch || space->retired() || space->complete()) return Step::kEnd;
+  // Pages that the fault thread had claimed may have come back: it could not install them.
+  job->ranges = WholePlan(plan);
+  job->at = 0;
+  return Step::kBlocked;
 }
 
 void BackgroundFill::End(const Job& job) {
-  // Complete, gone, or only in-flight pages of the fault thread are left, which it will see itself.
-  servicer_->Notify(job.space->id(), false);
+  // Complete or gone. The id may be another target's by now.
+  const uint64_t id = job.space->id();
+  if (servicer_->Find(id) == job.space) servicer_->Notify(id, job.gone);
   if (job.prefetch) {
     sink_({PagerEventKind::kPrefetchDone, 0, job.space->id(), job.request_id, 0, 0});
   }

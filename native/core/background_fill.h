@@ -43,11 +43,13 @@ class BackgroundFill {
     size_t at = 0;
     bool prefetch = false;
     uint64_t request_id = 0;
+    bool gone = false;
   };
   enum class Step { kProgress, kBlocked, kEnd };
 
   void Run();
   Step Advance(Job* job);
+  bool IsQueued(const AddressSpace* space) const;
   void End(const Job& job);
 
   PagerEventSink sink_;
@@ -55,7 +57,8 @@ class BackgroundFill {
   std::thread thread_;
   std::mutex mutex_;
   std::condition_variable changed_;
-  std::deque<Job> jobs_;  // prefetches first
+  std::deque<Job> jobs_;                   // prefetches first
+  const AddressSpace* current_ = nullptr;  // the target that is being worked on
   bool stopping_ = false;
   PageReader reader_;
 };

@@ -1,6 +1,7 @@
 #include "fault_servicer.h"
 
 #include <fcntl.h>
+#include <poll.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 
@@ -38,12 +39,20 @@ int Watch(int epoll, int fd, uint64_t key) {
   return ::epoll_ctl(epoll, EPOLL_CTL_ADD, fd, &event) == 0 ? 0 : errno;
 }
 
+short Poll(int fd) {
+  pollfd poll{fd, POLLIN, 0};
+  return ::poll(&poll, 1, 0) > 0 ? poll.revents : 0;
+}
+
+void MakeNonBlocking(int fd) { ::fcntl(fd, F_SETFL, ::fcntl(fd, F_GETFL) | O_NONBLOCK); }
+
 }  // namespace
 
 int FaultServicer::Start() {
   epoll_ = Fd(::epoll_create1(EPOLL_CLOEXEC));
   wake_ = Fd(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
-  if (!epoll_.valid() || !wake_.valid()) return errno;
+  spare_ = Fd(::eventfd(0, EFD_CLOEXEC));
+  if (!epoll_.valid() || !wake_.valid() || !spare_.valid()) return errno;
   if (const int error = Watch(epoll_.get(), wake_.get(), kWakeKey)) return error;
   thread_ = std::thread([this] { Run(); });
   return 0;
@@ -59,33 +68,47 @@ void FaultServicer::Stop() {
 int FaultServicer::Add(std::shared_ptr<AddressSpace> space, bool window) {
   const uint64_t id = space->id();
   const int uffd = space->uffd(), pidfd = space->pidfd();
+  // It would be readable, and unreadable, for ever.
+  if (Poll(uffd) & POLLERR) return EINVAL;
   {
+    // Until both are watched: the fault thread finds, and ends, the target only then.
     const std::lock_guard<std::mutex> lock(mutex_);
+    if (served_.count(id) != 0) return EEXIST;
+    if (const int error = Watch(epoll_.get(), uffd, id)) return error;
+    if (pidfd >= 0) {
+      if (const int error = Watch(epoll_.get(), pidfd, id | kPidfdBit)) {
+        ::epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, uffd, nullptr);
+        return error;
+      }
+    }
     auto served = std::make_shared<Served>();
     served->space = std::move(space);
     served->window = window;
-    if (!served_.emplace(id, std::move(served)).second) return EEXIST;
-  }
-  int error = Watch(epoll_.get(), uffd, id);
-  if (error == 0 && pidfd >= 0) error = Watch(epoll_.get(), pidfd, id | kPidfdBit);
-  if (error != 0) {
-    const std::lock_guard<std::mutex> lock(mutex_);
-    served_.erase(id);
-    return error;
+    served_.emplace(id, std::move(served));
   }
   Notify(id, false);  // a plan without data pages is complete at once
   return 0;
 }
 
 void FaultServicer::Drop(uint64_t id) {
-  const std::lock_guard<std::mutex> lock(mutex_);
-  served_.erase(id);
+  {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    const auto found = served_.find(id);
+    if (found == served_.end()) return;
+    // Others may hold its descriptors: only the fault thread can stop watching them, and only its
+    // retirement ends the fill.
+    notices_.push_back({std::move(found->second), NoticeKind::kDropped});
+    served_.erase(found);
+  }
+  ::eventfd_write(wake_.get(), 1);
 }
 
 void FaultServicer::Notify(uint64_t id, bool gone) {
   {
     const std::lock_guard<std::mutex> lock(mutex_);
-    notices_.push_back({id, gone});
+    const auto found = served_.find(id);
+    if (found == served_.end()) return;
+    notices_.push_back({found->second, gone ? NoticeKind::kGone : NoticeKind::kLook});
   }
   ::eventfd_write(wake_.get(), 1);
 }
@@ -115,10 +138,13 @@ void FaultServicer::Run() {
       const std::shared_ptr<Served> served = FindServed(key & ~kPidfdBit);
       if (served == nullptr || served->space->retired()) continue;
       if (key & kPidfdBit) {
-        Finish(served.get(), TargetState::kGone);
-      } else {
-        ReadAndServe(served);
+        // Asked again: the event may be that of an earlier target of this id.
+        if (Poll(served->space->pidfd()) != 0) Finish(served.get(), TargetState::kGone);
+        continue;
       }
+      // Another holder made it blocking: that must not hold everybody up.
+      if (events[i].events & EPOLLERR) MakeNonBlocking(served->space->uffd());
+      ReadAndServe(served);
     }
     RetryDeferred();
     if (probing_ && MonotonicNs() >= next_probe_ns_) ProbeTargets();
@@ -173,12 +199,19 @@ void FaultServicer::HandleNotices() {
     notices.swap(notices_);
   }
   for (const Notice& notice : notices) {
-    const std::shared_ptr<Served> served = FindServed(notice.id);
-    if (served == nullptr || served->space->retired()) continue;
-    if (notice.gone) {
-      Finish(served.get(), TargetState::kGone);
-    } else {
-      Report(served.get());
+    Served* const served = notice.served.get();
+    if (served->space->retired()) continue;
+    switch (notice.kind) {
+      case NoticeKind::kLook:
+        Report(served);
+        break;
+      case NoticeKind::kGone:
+        Finish(served, TargetState::kGone);
+        break;
+      case NoticeKind::kDropped:
+        Unwatch(*served->space);
+        served->space->Retire(TargetState::kGone);
+        break;
     }
   }
 }
@@ -189,7 +222,7 @@ void FaultServicer::ReadAndServe(const std::shared_ptr<Served>& served) {
   abi::Message messages[kMessagesMax];
   for (int round = 0; round < kRoundsMax && !space->retired(); ++round) {
     space->gate().LockExclusive();
-    const uffd::Value read = uffd::Read(space->uffd(), messages, kMessagesMax);
+    const uffd::Value read = ReadMessages(space->uffd(), messages);
     const size_t count = read.ok() ? static_cast<size_t>(read.value) : 0;
     const uint64_t read_ns = MonotonicNs();
     for (size_t i = 0; i < count; ++i) {
@@ -200,6 +233,8 @@ void FaultServicer::ReadAndServe(const std::shared_ptr<Served>& served) {
       }
     }
     space->gate().UnlockExclusive();
+    for (const PagerEvent& event : forks_) sink_(event);
+    forks_.clear();
     queued_faults_.store(static_cast<uint32_t>(count), std::memory_order_relaxed);
     if (count == 0) break;
     ServeFaults(served.get(), messages, count, read_ns);
@@ -218,7 +253,11 @@ void FaultServicer::ServeFaults(Served* served, const abi::Message* messages, si
       figures.demand_latency.Record(MonotonicNs() - read_ns);
     } else if (!served->space->retired()) {
       thaw::Add(figures.deferrals, 1);
-      served->deferred.push_back(vaddr);
+      // A thread that a signal took out of its fault comes back with the same one.
+      std::vector<uint64_t>& deferred = served->deferred;
+      if (std::find(deferred.begin(), deferred.end(), vaddr) == deferred.end()) {
+        deferred.push_back(vaddr);
+      }
     }
   }
   if (!served->space->retired()) Report(served);
@@ -257,15 +296,41 @@ void FaultServicer::RetryDeferred() {
   }
 }
 
+// A fork's message needs a descriptor for the child. When there is none, read(2) fails, the message
+// stays, and the whole target would wait for it.
+uffd::Value FaultServicer::ReadMessages(int uffd, abi::Message* messages) {
+  if (!spare_.valid()) spare_ = Fd(::eventfd(0, EFD_CLOEXEC));
+  const uffd::Value read = uffd::Read(uffd, messages, kMessagesMax);
+  if ((read.error != EMFILE && read.error != ENFILE) || !spare_.valid()) return read;
+  spare_.Reset();
+  return uffd::Read(uffd, messages, 1);
+}
+
 void FaultServicer::AcceptFork(const Served& parent, int child_fd) {
   Fd fd(child_fd);
-  ::fcntl(fd.get(), F_SETFL, ::fcntl(fd.get(), F_GETFL) | O_NONBLOCK);
+  // It has the spare one's place, which the next fork needs.
+  if (!spare_.valid()) return RefuseFork(*parent.space, fd.get(), EMFILE);
+  MakeNonBlocking(fd.get());
   const uint64_t id = kForkIdBase + next_fork_id_++;
-  std::shared_ptr<AddressSpace> child = parent.space->Fork(id, std::move(fd));
-  if (child == nullptr) return;
-  const uint32_t slot = child->figures_slot();
-  if (Add(std::move(child), parent.window) != 0) return;
-  sink_({PagerEventKind::kForked, 0, parent.space->id(), id, slot, 0});
+  const std::shared_ptr<AddressSpace> child = parent.space->Fork(id, &fd);
+  if (child == nullptr) return RefuseFork(*parent.space, fd.get(), ENOMEM);
+  if (const int error = Add(child, parent.window)) {
+    return RefuseFork(*parent.space, child->uffd(), error);
+  }
+  forks_.push_back({PagerEventKind::kForked, 0, parent.space->id(), id, child->figures_slot(), 0});
+}
+
+void FaultServicer::RefuseFork(const AddressSpace& parent, int child_fd, int error) {
+  const PageError poisoned = parent.PoisonFork(child_fd, error);
+  if (poisoned.page_count == 0) return;
+  forks_.push_back({PagerEventKind::kPageError, error, parent.id(), poisoned.vaddr,
+                    poisoned.page_count, poisoned.source});
+}
+
+// Closing would not do: others may hold the same descriptors.
+void FaultServicer::Unwatch(const AddressSpace& space) {
+  if (space.pidfd() >= 0) ::epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, space.pidfd(), nullptr);
+  ::epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, space.uffd(), nullptr);
 }
 
 // Passes failures on and lets go of a target that has everything.
@@ -282,8 +347,7 @@ void FaultServicer::Report(Served* served) {
 
 void FaultServicer::Finish(Served* served, TargetState state) {
   AddressSpace* const space = served->space.get();
-  if (space->pidfd() >= 0) ::epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, space->pidfd(), nullptr);
-  ::epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, space->uffd(), nullptr);
+  Unwatch(*space);
   space->Retire(state);
   served->deferred.clear();
   const auto kind =

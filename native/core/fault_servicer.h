@@ -30,9 +30,10 @@ class FaultServicer {
   void Stop();
 
   // Serves `space` from now on. `window`: installs more than the faulted page where that pays.
-  // 0 or a positive errno.
+  // 0 or a positive errno (EINVAL: UFFDIO_API was never called on its uffd).
   int Add(std::shared_ptr<AddressSpace> space, bool window);
-  // Forgets a target; one that is still missing pages is let go of as it is.
+  // Forgets a target; one that is still missing pages is let go of as it is, without an event. The
+  // fault thread does so soon after.
   void Drop(uint64_t id);
   // Has the servicer look at a target that another thread completed or found gone.
   void Notify(uint64_t id, bool gone);
@@ -52,9 +53,10 @@ class FaultServicer {
     bool window;
     std::vector<uint64_t> deferred;  // faults to try again; at most one a thread of the target
   };
+  enum class NoticeKind { kLook, kGone, kDropped };
   struct Notice {
-    uint64_t id;
-    bool gone;
+    std::shared_ptr<Served> served;
+    NoticeKind kind;
   };
 
   void Run();
@@ -65,7 +67,10 @@ class FaultServicer {
   void RetryDeferred();
   int WaitMsMax() const;
   void ProbeTargets();
+  uffd::Value ReadMessages(int uffd, abi::Message* messages);
   void AcceptFork(const Served& parent, int child_fd);
+  void RefuseFork(const AddressSpace& parent, int child_fd, int error);
+  void Unwatch(const AddressSpace& space);
   void Report(Served* served);
   void Finish(Served* served, TargetState state);
   std::shared_ptr<Served> FindServed(uint64_t id);
@@ -74,6 +79,7 @@ class FaultServicer {
   Arena* const arena_;
   Fd epoll_;
   Fd wake_;
+  Fd spare_;  // given up for the descriptor of a forked child when no other is left
   std::thread thread_;
   std::atomic<bool> stopping_{false};
   std::atomic<uint32_t> queued_faults_{0};
@@ -81,6 +87,7 @@ class FaultServicer {
   std::unordered_map<uint64_t, std::shared_ptr<Served>> served_;
   std::vector<Notice> notices_;
   std::vector<std::shared_ptr<Served>> with_deferred_;  // fault thread only
+  std::vector<PagerEvent> forks_;                       // fault thread only: to be passed on
   PageReader reader_;                                   // fault thread only
   uint64_t next_fork_id_ = 0;                           // fault thread only
   bool probing_ = false;                                // fault thread only
