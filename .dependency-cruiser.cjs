@@ -1,5 +1,5 @@
 // One direction of import: errors, address, limits <- native <- proto <- image <- plan <- servicer <-
-// restore <- cli; uffd stands beside them.
+// {restore, lazy-pages} <- cli; uffd stands beside them.
 const rooms = {
   base: '^src/(errors|address|limits|native|executables)\\.ts$',
   proto: '^src/proto/',
@@ -9,6 +9,7 @@ const rooms = {
   uffd: '^src/uffd/',
   servicer: '^src/servicer/',
   restore: '^src/restore/',
+  'lazy-pages': '^src/lazy-pages/',
   cli: '^src/cli/',
 };
 
@@ -22,7 +23,8 @@ const mayImport = {
   uffd: ['base'],
   servicer: ['base', 'plan'],
   restore: ['base', 'image', 'plan', 'servicer', 'uffd'],
-  cli: ['base', 'image', 'pack', 'plan', 'servicer', 'restore', 'uffd'],
+  'lazy-pages': ['base', 'proto', 'image', 'pack', 'plan', 'servicer'],
+  cli: ['base', 'image', 'pack', 'plan', 'servicer', 'restore', 'lazy-pages', 'uffd'],
 };
 
 /** @type {import('dependency-cruiser').IConfiguration} */

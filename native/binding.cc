@@ -6,6 +6,7 @@
 #include "napi/mapping_handle.h"
 #include "napi/system_error.h"
 #include "napi/uffd_handle.h"
+#include "napi/unix_socket.h"
 
 namespace {
 Napi::Object Init(Napi::Env env, Napi::Object exports) {
@@ -14,6 +15,7 @@ Napi::Object Init(Napi::Env env, Napi::Object exports) {
   thaw::FdWatcher::Register(env, exports);
   thaw::UffdHandle::Register(env, exports);
   thaw::MappingHandle::Register(env, exports);
+  thaw::RegisterUnixSocket(env, exports);
   return exports;
 }
 }  // namespace

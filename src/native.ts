@@ -11,6 +11,20 @@ import { systemError, ThawError } from './errors.js';
 export interface ReceivedMessage {
   readonly bytes: Uint8Array;
   readonly fds: readonly number[];
+  /**
+   * A pidfd of the sender, whatever pid namespace it is in: on sockets of `unixListen` only, where the
+   * kernel has SO_PASSPIDFD (6.5), and while the sender lives.
+   */
+  readonly pidfd?: number;
+}
+
+/** A peer that connected to a listening socket. */
+export interface AcceptedPeer {
+  /** The connection; the caller owns it. */
+  readonly fd: number;
+  /** Who connected, by SO_PEERCRED: the pid as this process's namespace has it, or 0. */
+  readonly pid: number;
+  readonly uid: number;
 }
 
 /**
@@ -134,12 +148,22 @@ export interface NativeAddon {
    */
   sendMessage(fd: number, bytes: Uint8Array, fds: readonly number[]): boolean;
   /**
-   * Receives one message without waiting: null when none is there, `'end'` when the peer hung up.
+   * Receives one message without waiting: null when none is there, `'end'` when the peer hung up. Of
+   * a stream, up to `maxBytes` bytes.
    *
    * @throws EMSGSIZE when the message is longer than `maxBytes` or its descriptors did not all
    * arrive; those that did are closed.
    */
   receiveMessage(fd: number, maxBytes: number): ReceivedMessage | null | 'end';
+  /**
+   * A stream socket that listens at `path` (at most 107 bytes) with mode 0600; a name that nobody
+   * listens at any more is replaced. The caller owns it, and watches it with an `FdWatcher`.
+   *
+   * @throws EADDRINUSE when another socket is bound there.
+   */
+  unixListen(path: string): number;
+  /** The next peer that waits at a listening socket, or null. */
+  unixAccept(fd: number): AcceptedPeer | null;
   FdWatcher: new (fd: number, callback: (errno: number) => void) => FdWatcher;
   /** A memfd of `byteLength` zero bytes, close-on-exec, not sealed. The caller owns it. */
   createMemfd(name: string, byteLength: number): number;

@@ -13,6 +13,8 @@ export default defineConfig({
   },
   test: {
     include: ['test/**/*.test.ts'],
+    // They need CRIU, and more time: vitest.criu.config.ts.
+    exclude: ['test/lazy-pages/**'],
     pool: 'forks',
     testTimeout: 20_000,
     hookTimeout: 20_000,

@@ -14,6 +14,7 @@
 
 #include "fd.h"
 #include "system_error.h"
+#include "unix_socket.h"
 
 namespace thaw {
 
@@ -85,28 +86,41 @@ Napi::Value SendMessage(const Napi::CallbackInfo& info) {
   return Napi::Boolean::New(info.Env(), true);
 }
 
-std::vector<Fd> TakeFds(msghdr* message) {
+struct Attached {
   std::vector<Fd> fds;
+  Fd pidfd;  // of the sender
+};
+
+Attached TakeAttached(msghdr* message) {
+  Attached attached;
   for (cmsghdr* header = CMSG_FIRSTHDR(message); header != nullptr;
        header = CMSG_NXTHDR(message, header)) {
-    if (header->cmsg_level != SOL_SOCKET || header->cmsg_type != SCM_RIGHTS) continue;
+    if (header->cmsg_level != SOL_SOCKET) continue;
+    if (header->cmsg_type == kScmPidfd) {
+      int fd;
+      memcpy(&fd, CMSG_DATA(header), sizeof(int));
+      if (fd >= 0) attached.pidfd = Fd(fd);  // else the sender is gone
+      continue;
+    }
+    if (header->cmsg_type != SCM_RIGHTS) continue;
     const size_t count = (header->cmsg_len - CMSG_LEN(0)) / sizeof(int);
     for (size_t i = 0; i < count; ++i) {
       int fd;
       memcpy(&fd, CMSG_DATA(header) + i * sizeof(int), sizeof(int));
-      fds.emplace_back(fd);
+      attached.fds.emplace_back(fd);
     }
   }
-  return fds;
+  return attached;
 }
 
-// receiveMessage(fd, maxBytes): {bytes, fds}, null where nothing waits, 'end' after a hang-up.
+// receiveMessage(fd, maxBytes): {bytes, fds, pidfd?}, null where nothing waits, 'end' after a
+// hang-up.
 Napi::Value ReceiveMessage(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();
   const int fd = ToFd(info, 0);
   std::vector<uint8_t> buffer(ToSize(info, 1, kMessageBytesMax));
   iovec part{buffer.data(), buffer.size()};
-  alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int) * kMessageFdsMax)];
+  alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int) * kMessageFdsMax) + CMSG_SPACE(sizeof(int))];
   msghdr message{};
   message.msg_iov = &part;
   message.msg_iovlen = 1;
@@ -119,21 +133,22 @@ Napi::Value ReceiveMessage(const Napi::CallbackInfo& info) {
   if (received < 0 && errno == EAGAIN) return env.Null();
   if (received < 0) ThrowSystemError(env, "recvmsg", errno);
 
-  std::vector<Fd> fds = TakeFds(&message);
+  Attached attached = TakeAttached(&message);
   // A cut message is no message: what did arrive of its descriptors is closed here.
   if ((message.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) != 0) {
-    fds.clear();
+    attached = Attached{};
     ThrowSystemError(env, "recvmsg", EMSGSIZE);
   }
   if (received == 0) return Napi::String::New(env, "end");
 
   Napi::Uint8Array bytes = Napi::Uint8Array::New(env, static_cast<size_t>(received));
   memcpy(bytes.Data(), buffer.data(), static_cast<size_t>(received));
-  Napi::Array numbers = Napi::Array::New(env, fds.size());
-  for (uint32_t i = 0; i < fds.size(); ++i) numbers.Set(i, fds[i].Release());
+  Napi::Array numbers = Napi::Array::New(env, attached.fds.size());
+  for (uint32_t i = 0; i < attached.fds.size(); ++i) numbers.Set(i, attached.fds[i].Release());
   Napi::Object result = Napi::Object::New(env);
   result.Set("bytes", bytes);
   result.Set("fds", numbers);
+  if (attached.pidfd.valid()) result.Set("pidfd", attached.pidfd.Release());
   return result;
 }
 

@@ -1,0 +1,123 @@
+/**
+ * Serves the lazy pages of one image to `criu restore --lazy-pages`: once, or again and again.
+ */
+import { EventEmitter } from 'node:events';
+import { ThawError } from '../errors.js';
+import { type AcceptedPeer, native } from '../native.js';
+import type { Pager } from '../servicer/pager.js';
+import { LazyPagesSocket } from './lazy-pages-socket.js';
+import { RestoreSession } from './restore-session.js';
+import type { ServedImage } from './served-image.js';
+
+/** What {@link LazyPagesServer.listen} is given. */
+export interface LazyPagesOptions {
+  readonly image: ServedImage;
+  /** The pager, which may serve others too; it stays the caller's. */
+  readonly pager: Pager;
+  /** Directory of the socket: the work directory of `criu restore`. */
+  readonly workDirectory: string;
+  /**
+   * Whether the pager brings in behind the tasks what they have not touched.
+   * @default true
+   */
+  readonly fill?: boolean;
+  /**
+   * Whether to go on after the first restore, and serve several at once.
+   * @default false
+   */
+  readonly persist?: boolean;
+}
+
+/** Events of a {@link LazyPagesServer}. */
+export interface LazyPagesEvents {
+  /** A restore announced its first task. */
+  session: [session: RestoreSession];
+  /** A peer that is no restore of this image was turned away; the server goes on. */
+  refused: [error: unknown];
+}
+
+/**
+ * A server. Owns its socket and its sessions. Belongs to one thread.
+ *
+ * @example
+ * const server = LazyPagesServer.listen({ image, pager, workDirectory: 'dump' });
+ * server.on('session', async (session) => {
+ *   await session.finished;
+ * });
+ */
+export class LazyPagesServer extends EventEmitter<LazyPagesEvents> {
+  readonly #options: LazyPagesOptions;
+  readonly #socket: LazyPagesSocket;
+  readonly #sessions = new Set<RestoreSession>();
+
+  private constructor(options: LazyPagesOptions) {
+    super();
+    this.#options = options;
+    this.#socket = LazyPagesSocket.listen(options.workDirectory, {
+      connected: (peer) => this.#connect(peer),
+      refused: (error) => this.emit('refused', error),
+    });
+  }
+
+  /**
+   * Listens from now on.
+   *
+   * @throws SOCKET_UNAVAILABLE
+   */
+  static listen(options: LazyPagesOptions): LazyPagesServer {
+    return new LazyPagesServer(options);
+  }
+
+  /** Where the socket is. */
+  get socketPath(): string {
+    return this.#socket.path;
+  }
+
+  /** The sessions that are not over. */
+  get sessions(): ReadonlySet<RestoreSession> {
+    return this.#sessions;
+  }
+
+  /** Stops listening. Sessions go on. */
+  stopListening(): void {
+    this.#socket.close();
+  }
+
+  /** Stops listening and ends the sessions. */
+  async close(): Promise<void> {
+    this.#socket.close();
+    await Promise.all([...this.#sessions].map((session) => session.close()));
+  }
+
+  #connect(peer: AcceptedPeer): void {
+    const { image, pager, fill = true, persist = false } = this.#options;
+    if (!persist && this.#sessions.size > 0) {
+      native.closeFd(peer.fd);
+      this.emit('refused', busyError(this.#socket.path, peer));
+      return;
+    }
+    const session = new RestoreSession(peer.fd, { image, pager, fill });
+    this.#sessions.add(session);
+    let begun = false;
+    session.once('task', () => {
+      begun = true;
+      this.emit('session', session);
+    });
+    const end = (error?: unknown): void => {
+      this.#sessions.delete(session);
+      if (error !== undefined && !begun) this.emit('refused', error);
+    };
+    session.finished.then(() => end(), end);
+    if (!persist) session.announced.then(() => this.#socket.close()).catch(() => {});
+  }
+}
+
+function busyError(path: string, peer: AcceptedPeer): ThawError {
+  return new ThawError('PEER_REFUSED', {
+    what: 'a second restore connected while the first one was under way',
+    expected: 'one restore',
+    found: `pid ${peer.pid}`,
+    where: path,
+    hint: 'With --persist a daemon serves any number of restores',
+  });
+}

@@ -1,0 +1,146 @@
+/**
+ * The socket that `criu restore --lazy-pages` looks for in its work directory.
+ */
+import { closeSync, constants, lstatSync, openSync, type Stats, unlinkSync } from 'node:fs';
+import { join } from 'node:path';
+import { ThawError } from '../errors.js';
+import { type AcceptedPeer, type FdWatcher, native } from '../native.js';
+
+/** Its name, which CRIU fixes. */
+export const SOCKET_NAME = 'lazy-pages.socket';
+
+const ROOT = 0;
+
+/** What the owner of a socket is told. */
+export interface SocketHandlers {
+  /** A peer connected; its descriptor belongs to the handler. */
+  connected(peer: AcceptedPeer): void;
+  /** A peer was turned away (PEER_REFUSED), or could not be accepted. */
+  refused(error: unknown): void;
+}
+
+/** A listening socket. Owns its descriptor and its name. Belongs to one thread. */
+export class LazyPagesSocket {
+  /** Where it is. */
+  readonly path: string;
+  readonly #fd: number;
+  readonly #inode: bigint;
+  readonly #watcher: FdWatcher;
+  #open = true;
+
+  private constructor(path: string, fd: number, handlers: SocketHandlers) {
+    this.path = path;
+    this.#fd = fd;
+    this.#inode = inodeOf(path);
+    this.#watcher = new native.FdWatcher(fd, () => this.#accept(handlers));
+  }
+
+  /**
+   * Listens in `workDirectory`, in place of a name that was left behind. Only this user and root may
+   * connect.
+   *
+   * @throws SOCKET_UNAVAILABLE when there is no such directory, when another daemon listens there, or
+   * when the name is another's.
+   */
+  static listen(workDirectory: string, handlers: SocketHandlers): LazyPagesSocket {
+    const path = join(workDirectory, SOCKET_NAME);
+    let directory: number;
+    try {
+      directory = openSync(workDirectory, constants.O_RDONLY | constants.O_DIRECTORY);
+    } catch (cause) {
+      throw new ThawError('SOCKET_UNAVAILABLE', {
+        what: 'the work directory cannot be opened',
+        found: errnoOf(cause),
+        where: workDirectory,
+        hint: 'Give the directory that `criu restore` gets with -W (or -D) here too',
+        cause,
+      });
+    }
+    try {
+      checkName(path);
+      // Through the descriptor, so that a deep directory does not exceed what an address holds.
+      const fd = native.unixListen(`/proc/self/fd/${directory}/${SOCKET_NAME}`);
+      return new LazyPagesSocket(path, fd, handlers);
+    } catch (error) {
+      throw error instanceof ThawError && error.code === 'SOCKET_UNAVAILABLE'
+        ? error
+        : listenError(path, error);
+    } finally {
+      closeSync(directory);
+    }
+  }
+
+  /** Stops listening and removes the name, if it is still this socket's. Harmless when repeated. */
+  close(): void {
+    if (!this.#open) return;
+    this.#open = false;
+    this.#watcher.close();
+    native.closeFd(this.#fd);
+    if (statOf(this.path)?.ino === Number(this.#inode)) unlinkSync(this.path);
+  }
+
+  #accept({ connected, refused }: SocketHandlers): void {
+    while (this.#open) {
+      let peer: AcceptedPeer | null;
+      try {
+        peer = native.unixAccept(this.#fd);
+      } catch (error) {
+        refused(error);
+        return;
+      }
+      if (peer === null) return;
+      if (peer.uid === ROOT || peer.uid === process.getuid?.()) {
+        connected(peer);
+        continue;
+      }
+      native.closeFd(peer.fd);
+      refused(
+        new ThawError('PEER_REFUSED', {
+          what: 'another user connected to the lazy-pages socket',
+          expected: `user ${process.getuid?.()} or root`,
+          found: `user ${peer.uid}, pid ${peer.pid}`,
+          where: this.path,
+        }),
+      );
+    }
+  }
+}
+
+function statOf(path: string): Stats | undefined {
+  return lstatSync(path, { throwIfNoEntry: false });
+}
+
+function inodeOf(path: string): bigint {
+  return lstatSync(path, { bigint: true }).ino;
+}
+
+function errnoOf(error: unknown): string {
+  return (error as { code?: string }).code ?? String(error);
+}
+
+/** Only a socket is replaced: whatever else has this name is somebody's file. */
+function checkName(path: string): void {
+  const stats = statOf(path);
+  if (stats === undefined || stats.isSocket()) return;
+  throw new ThawError('SOCKET_UNAVAILABLE', {
+    what: 'the name of the lazy-pages socket is taken by something else',
+    where: path,
+    hint: 'Remove it, or give another work directory with -W to both sides',
+  });
+}
+
+function listenError(path: string, cause: unknown): ThawError {
+  const owner = statOf(path)?.uid;
+  const inUse = errnoOf(cause) === 'EADDRINUSE';
+  return new ThawError('SOCKET_UNAVAILABLE', {
+    what: inUse
+      ? 'another lazy-pages daemon listens in this directory'
+      : 'the lazy-pages socket cannot be made',
+    found: owner === undefined ? errnoOf(cause) : `${errnoOf(cause)}, a socket of user ${owner}`,
+    where: path,
+    hint: inUse
+      ? 'End it, or give another work directory with -W to both sides'
+      : 'The directory must be writable; -W names another one, for both sides',
+    cause,
+  });
+}
