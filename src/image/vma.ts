@@ -19,9 +19,10 @@ const VMA_STATUS = {
 } as const;
 
 /** mmap flags that decide what a VMA is. Source: Linux, asm-generic/mman.h. */
-const MAP_FLAG = {
+export const MAP_FLAG = {
   private: 0x02,
   anonymous: 0x20,
+  growsDown: 0x100,
   locked: 0x2000,
   hugetlb: 0x40000,
 } as const;
