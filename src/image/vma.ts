@@ -23,7 +23,6 @@ export const MAP_FLAG = {
   private: 0x02,
   anonymous: 0x20,
   growsDown: 0x100,
-  growsDown: 0x100,
   locked: 0x2000,
   hugetlb: 0x40000,
 } as const;
