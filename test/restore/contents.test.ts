@@ -95,6 +95,7 @@ describe.each(IMAGES)('the image %s', (name) => {
   it('is right in every page for four threads at once', async () => {
     const restoration = await begin(name, { fill: false });
     await expectRight(restoration, image, 4);
+    await within(restoration.resident, DEADLINE_MS);
     expectAccounts(restoration);
   });
 

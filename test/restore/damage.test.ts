@@ -1,10 +1,12 @@
 /** Bytes that cannot be produced: never wrong content, never a hang, and the error says where. */
 import { closeSync, openSync, statSync, truncateSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { ThawError } from '../../src/errors.js';
 import { Checkpoint } from '../../src/image/checkpoint.js';
 import { EXTENT_KIND } from '../../src/plan/restore-plan.js';
 import type { Restoration, RestoredTask } from '../../src/restore/restoration.js';
+import { Pager } from '../../src/servicer/pager.js';
 import { openDescriptors, readMemory, until, within } from '../support/process-facts.js';
 import {
   copyFixture,
@@ -243,6 +245,19 @@ describe('an image that cannot be restored', () => {
     const before = openDescriptors();
     await expect(within(begin(path))).rejects.toThrow(/\S/);
     expect(openDescriptors()).toEqual(before);
+  });
+
+  it('is an error of its own while the pager does not start either', async () => {
+    const failure = new ThawError('PAGER_START_FAILED', { what: 'no pager' });
+    const start = vi.spyOn(Pager, 'start').mockImplementation(() => Promise.reject(failure));
+    try {
+      const missing = join(temporaryDirectory(), 'nothing');
+      await expect(within(begin(missing))).rejects.toMatchObject({ code: 'IMAGE_MISSING' });
+      await expect(within(begin('pattern'))).rejects.toBe(failure);
+      expect(start).toHaveBeenCalledTimes(2);
+    } finally {
+      start.mockRestore();
+    }
   });
 
   it('has lost its pages image since it was opened', async () => {

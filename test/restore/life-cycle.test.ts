@@ -216,21 +216,24 @@ describe('close', () => {
   });
 });
 
+/** A signal that is aborted from then on that it was looked at so many times. */
+function abortedAfter(looks: number): AbortSignal {
+  let looked = 0;
+  return {
+    get aborted() {
+      return looked++ >= looks;
+    },
+  } as AbortSignal;
+}
+
 describe('an aborted restore', () => {
   it('rejects with ABORTED before it has begun, and at its very end', async () => {
     const before = AbortSignal.abort();
     await expect(within(begin('pattern', { signal: before }))).rejects.toMatchObject({
       code: 'ABORTED',
     });
-    // Aborted from the second look on: one task, so that is when all of it stands.
-    let looks = 0;
-    const late = {
-      get aborted() {
-        looks += 1;
-        return looks > 1;
-      },
-    } as AbortSignal;
-    await expect(within(begin('pattern', { signal: late }))).rejects.toMatchObject({
+    // One task: the second look comes when all of it stands.
+    await expect(within(begin('pattern', { signal: abortedAfter(1) }))).rejects.toMatchObject({
       code: 'ABORTED',
     });
     expect(childrenOf(process.pid).map((pid) => runningComm(pid))).not.toContain('thaw-host');
@@ -239,9 +242,7 @@ describe('an aborted restore', () => {
   it('ends what it began: descriptors and processes', async () => {
     await begin('family').then((restoration) => restoration.close());
     const before = openDescriptors().length;
-    const stop = new AbortController();
-    const aborted = within(begin('family', { signal: stop.signal }));
-    setTimeout(() => stop.abort(), 10);
+    const aborted = within(begin('family', { signal: abortedAfter(2) }));
     await expect(aborted).rejects.toMatchObject({ code: 'ABORTED' });
     expect(openDescriptors()).toHaveLength(before);
   });

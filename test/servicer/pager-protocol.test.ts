@@ -153,7 +153,9 @@ describe('plans', () => {
   });
 
   it('with any bytes changed are refused or harmless', async () => {
-    const right = encodePlan(memory.plan);
+    // Memory of its own: a plan that is accepted may have it let go of.
+    const scratch = makeMemory(16);
+    const right = encodePlan(scratch.plan);
     const known = new Set(['accepted', ...REFUSALS, ...PLAN_ERRORS]);
     const values = fc.oneof(
       fc.bigInt(0n, 2n ** 64n - 1n),
@@ -169,8 +171,8 @@ describe('plans', () => {
         const view = new DataView(bytes.buffer);
         for (const [at, value] of list) view.setBigUint64(at, value, true);
         const target = nextTarget++;
-        // A uffd of its own each time: an accepted target holds it.
-        const answer = await askTarget(seal(bytes), { target });
+        const planFd = seal(bytes);
+        const answer = await askTarget(planFd, { target }, [scratch.uffd.fd, planFd]);
         for (const part of answer.split(': ')) expect(known).toContain(part);
         if (answer === 'accepted') await pager.request({ op: REQUEST.dropTarget, target });
       }),
