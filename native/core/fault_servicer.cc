@@ -97,18 +97,26 @@ void FaultServicer::Drop(uint64_t id) {
     if (found == served_.end()) return;
     // Others may hold its descriptors: only the fault thread can stop watching them, and only its
     // retirement ends the fill.
-    notices_.push_back({std::move(found->second), NoticeKind::kDropped});
+    notices_.push_back({std::move(found->second), NoticeKind::kDropped, 0});
     served_.erase(found);
   }
   ::eventfd_write(wake_.get(), 1);
 }
 
 void FaultServicer::Notify(uint64_t id, bool gone) {
+  PostNotice(id, gone ? NoticeKind::kGone : NoticeKind::kLook, 0);
+}
+
+void FaultServicer::Settle(uint64_t id, uint64_t request_id) {
+  PostNotice(id, NoticeKind::kSettle, request_id);
+}
+
+void FaultServicer::PostNotice(uint64_t id, NoticeKind kind, uint64_t request_id) {
   {
     const std::lock_guard<std::mutex> lock(mutex_);
     const auto found = served_.find(id);
     if (found == served_.end()) return;
-    notices_.push_back({found->second, gone ? NoticeKind::kGone : NoticeKind::kLook});
+    notices_.push_back({found->second, kind, request_id});
   }
   ::eventfd_write(wake_.get(), 1);
 }
@@ -189,6 +197,16 @@ size_t FaultServicer::CountServing() {
                        [](const auto& entry) { return !entry.second->space->retired(); });
 }
 
+// Faults are served by this thread, so they are counted by now. A fill counts before it leaves the
+// gate.
+void FaultServicer::TellSettled(Served* served, uint64_t request_id) {
+  AddressSpace* const space = served->space.get();
+  space->gate().LockExclusive();
+  space->gate().UnlockExclusive();
+  if (!space->retired()) Report(served);
+  sink_({PagerEventKind::kSettled, 0, space->id(), request_id, 0, 0});
+}
+
 void FaultServicer::HandleNotices() {
   eventfd_t ignored;
   ::eventfd_read(wake_.get(), &ignored);
@@ -200,8 +218,11 @@ void FaultServicer::HandleNotices() {
   }
   for (const Notice& notice : notices) {
     Served* const served = notice.served.get();
+    if (notice.kind == NoticeKind::kSettle) TellSettled(served, notice.request_id);
     if (served->space->retired()) continue;
     switch (notice.kind) {
+      case NoticeKind::kSettle:
+        break;
       case NoticeKind::kLook:
         Report(served);
         break;

@@ -37,6 +37,9 @@ class FaultServicer {
   void Drop(uint64_t id);
   // Has the servicer look at a target that another thread completed or found gone.
   void Notify(uint64_t id, bool gone);
+  // Says kSettled with `request_id` once all that the target has seen so far is in its figures and
+  // has been told.
+  void Settle(uint64_t id, uint64_t request_id);
 
   std::shared_ptr<AddressSpace> Find(uint64_t id);
   // A target and everything that descends from it.
@@ -53,14 +56,17 @@ class FaultServicer {
     bool window;
     std::vector<uint64_t> deferred;  // faults to try again; at most one a thread of the target
   };
-  enum class NoticeKind { kLook, kGone, kDropped };
+  enum class NoticeKind { kLook, kGone, kDropped, kSettle };
   struct Notice {
     std::shared_ptr<Served> served;
     NoticeKind kind;
+    uint64_t request_id;  // of kSettle
   };
 
   void Run();
+  void PostNotice(uint64_t id, NoticeKind kind, uint64_t request_id);
   void HandleNotices();
+  void TellSettled(Served* served, uint64_t request_id);
   void ReadAndServe(const std::shared_ptr<Served>& served);
   void ServeFaults(Served* served, const abi::Message* messages, size_t count, uint64_t read_ns);
   bool ServeOne(Served* served, uint64_t vaddr);

@@ -13,6 +13,7 @@ enum class PagerEventKind : uint32_t {
   kForked = 3,        // a = id of the child's address space, b = its figures slot
   kPageError = 4,     // error, a = vaddr, b = pages, c = index of the source in the plan
   kPrefetchDone = 5,  // a = request id
+  kSettled = 6,       // a = request id
 };
 
 struct PagerEvent {

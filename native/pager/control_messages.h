@@ -9,7 +9,7 @@
 
 namespace thaw {
 
-inline constexpr uint32_t kControlVersion = 2;
+inline constexpr uint32_t kControlVersion = 3;
 inline constexpr int kPagerControlFd = 3;
 
 // Requests, control plane to pager. Each gets one ControlAnswer with the same request id.
@@ -24,6 +24,7 @@ enum class RequestOp : uint32_t {
   kRangesReady = 7,  // the target's ranges are registered by now
   kOutlive = 8,      // go on without the control plane until every target is resident or gone, with
                      // fds[0] as stderr
+  kSettle = 9,       // kSettled follows once figures and events are up to date
 };
 
 inline constexpr uint32_t kTargetHasPidfd = 1;

@@ -83,6 +83,7 @@ void Pager::Handle(ReceivedRequest* received) {
       break;
     case RequestOp::kFill:
     case RequestOp::kPrefetch:
+    case RequestOp::kSettle:
     case RequestOp::kDropTarget:
     case RequestOp::kRangesReady:
       WithTarget(request, &answer);
@@ -147,6 +148,8 @@ void Pager::WithTarget(const ControlRequest& request, ControlPacket* answer) {
       return Release(*space, true);
     case RequestOp::kRangesReady:
       return Release(*space, false);
+    case RequestOp::kSettle:
+      return servicer_.Settle(request.target, request.request_id);
     case RequestOp::kPrefetch:
       return fill_.Prefetch(std::move(space), request.a, request.b, request.request_id);
     default:

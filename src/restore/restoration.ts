@@ -1,7 +1,6 @@
 /**
  * A restore under way: hosts that stand, a pager that serves them, and both clocks.
  */
-import { setTimeout } from 'node:timers/promises';
 import { ThawError } from '../errors.js';
 import type { Checkpoint } from '../image/checkpoint.js';
 import type { LiveTask } from '../image/task.js';
@@ -16,9 +15,6 @@ import type { MappedObjects } from './mapped-objects.js';
 import { succeeded, touchInBatches } from './touch-batches.js';
 import type { UffdAccess } from './uffd-access.js';
 import { type VerifyCounts, verifyShared, verifyTask } from './verify.js';
-
-/** Longest wait for the reasons of failed pages, in milliseconds; past 1024 a target they only count. */
-const PAGE_ERRORS_MS_MAX = 500;
 
 /** One live task that has been restored into a host. */
 export interface RestoredTask {
@@ -91,7 +87,6 @@ export class Restoration implements AsyncDisposable {
    */
   readonly resident: Promise<number>;
   readonly #parts: RestorationParts;
-  #failedPages = 0;
   /** Rejects when pages are missing and nobody brings them any more. */
   readonly #lost: Promise<never>;
   #closing: Promise<void> | undefined;
@@ -106,10 +101,7 @@ export class Restoration implements AsyncDisposable {
     this.replacedFiles = parts.objects.replaced;
     this.readyMs = performance.now() - parts.startedMs;
     for (const { target } of parts.tasks) {
-      target?.on('pageError', (error, pageCount) => {
-        this.pageErrors.push(error);
-        this.#failedPages += pageCount;
-      });
+      target?.on('pageError', (error) => this.pageErrors.push(error));
     }
     this.resident = this.#watchResident();
     this.resident.catch(() => {});
@@ -144,7 +136,7 @@ export class Restoration implements AsyncDisposable {
     }: { seed?: number; threads?: number; signal?: AbortSignal } = {},
   ): Promise<TouchSummary[]> {
     return this.#whileServed(
-      this.tasks.map(async ({ task, plan, host }) => {
+      this.tasks.map(async ({ task, plan, host, target }) => {
         const words = pagesToTouch(task, plan, access, seed).map(
           (word) => word | TOUCH_WITHOUT_CRC,
         );
@@ -154,7 +146,7 @@ export class Restoration implements AsyncDisposable {
         }
         const latencyNs = concatenate(latencies);
         const failed = words.length - latencyNs.length;
-        if (failed > 0) await this.#awaitPageErrors();
+        await target?.settle();
         return { touched: words.length, failed, latencyNs };
       }),
     );
@@ -217,14 +209,6 @@ export class Restoration implements AsyncDisposable {
     return Promise.race([Promise.all(work), this.#lost]);
   }
 
-  /** The reasons of failed pages travel apart from the touches that met them: lets them arrive. */
-  async #awaitPageErrors(): Promise<void> {
-    const limit = performance.now() + PAGE_ERRORS_MS_MAX;
-    const poisoned = (): number =>
-      this.figures().reduce((sum, figures) => sum + (figures?.poisonedPages ?? 0), 0);
-    while (this.#failedPages < poisoned() && performance.now() < limit) await setTimeout(5);
-  }
-
   async #watchResident(): Promise<number> {
     await Promise.all(
       this.tasks.map(async ({ task, host, target }) => {
@@ -237,9 +221,7 @@ export class Restoration implements AsyncDisposable {
         }
       }),
     );
-    const residentMs = performance.now() - this.#parts.startedMs;
-    await this.#awaitPageErrors();
-    return residentMs;
+    return performance.now() - this.#parts.startedMs;
   }
 }
 

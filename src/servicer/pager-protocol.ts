@@ -4,7 +4,7 @@
  * Peer: native/pager/control_messages.h.
  */
 
-export const PROTOCOL_VERSION = 2;
+export const PROTOCOL_VERSION = 3;
 
 /** Operations of a request. */
 export const REQUEST = {
@@ -16,6 +16,7 @@ export const REQUEST = {
   dropSource: 6,
   rangesReady: 7,
   outlive: 8,
+  settle: 9,
 } as const;
 
 export const TARGET_HAS_PIDFD = 1;
@@ -26,7 +27,14 @@ export const TARGET_AWAITS_RANGES = 4;
 export const PACKET = { hello: 1, answer: 2, event: 3 } as const;
 
 /** What an event tells. */
-export const EVENT = { resident: 1, gone: 2, forked: 3, pageError: 4, prefetchDone: 5 } as const;
+export const EVENT = {
+  resident: 1,
+  gone: 2,
+  forked: 3,
+  pageError: 4,
+  prefetchDone: 5,
+  settled: 6,
+} as const;
 
 /** Why a request was refused, by number. */
 export const REFUSALS: readonly string[] = [

@@ -15,7 +15,7 @@ export type TargetEnd = 'resident' | 'gone' | 'dropped';
 /** Events of a {@link PagerTarget}. */
 export interface PagerTargetEvents {
   /** Pages could not be produced and are poisoned (a touch is SIGBUS); code PAGE_FAILED. */
-  pageError: [error: ThawError, pageCount: number];
+  pageError: [error: ThawError];
 }
 
 /**
@@ -31,7 +31,7 @@ export class PagerTarget extends EventEmitter<PagerTargetEvents> {
   #slot = -1;
   readonly #forget: () => void;
   readonly #finished = createDeferred<TargetEnd>();
-  readonly #prefetches = new Map<number, () => void>();
+  readonly #waiting = new Map<number, () => void>();
   #last: TargetFigures | undefined;
 
   /** @internal */
@@ -90,21 +90,29 @@ export class PagerTarget extends EventEmitter<PagerTargetEvents> {
         found: formatRange(start, end),
       });
     }
+    await this.#requestAndWait({ op: REQUEST.prefetch, a: start, b: end });
+  }
+
+  /**
+   * Resolves once all that the target has seen so far is in the figures, and its page errors have been
+   * emitted: the pager wakes a thread before it counts what it did for it.
+   */
+  async settle(): Promise<void> {
+    await this.#requestAndWait({ op: REQUEST.settle });
+  }
+
+  /** Waits for the event that follows on a request, or for the end of the service. */
+  async #requestAndWait(request: { op: number; a?: bigint; b?: bigint }): Promise<void> {
     const requestId = this.#process.takeRequestId();
     const done = createDeferred<void>();
-    this.#prefetches.set(requestId, () => done.resolve());
-    this.#finished.promise.then(
-      () => done.resolve(),
-      (error) => done.reject(error),
-    );
-    await this.#process.request({
-      op: REQUEST.prefetch,
-      target: this.id,
-      requestId,
-      a: start,
-      b: end,
-    });
-    await done.promise;
+    this.#waiting.set(requestId, done.resolve);
+    this.#finished.promise.then(() => done.resolve(), done.reject);
+    try {
+      await this.#process.request({ ...request, target: this.id, requestId });
+      await done.promise;
+    } finally {
+      this.#waiting.delete(requestId);
+    }
   }
 
   /** Has the pager forget this target and free its figures. What is missing then stays missing. */
@@ -136,10 +144,9 @@ export class PagerTarget extends EventEmitter<PagerTargetEvents> {
     this.#finished.reject(error);
   }
 
-  /** @internal */
-  prefetchDone(requestId: number): void {
-    this.#prefetches.get(requestId)?.();
-    this.#prefetches.delete(requestId);
+  /** @internal The event that follows on a request has come. */
+  followUp(requestId: number): void {
+    this.#waiting.get(requestId)?.();
   }
 
   /** @internal */
@@ -152,7 +159,6 @@ export class PagerTarget extends EventEmitter<PagerTargetEvents> {
         where: sourcePath,
         hint: 'The pages are poisoned (SIGBUS when touched); check the image with `thaw verify`',
       }),
-      pageCount,
     );
   }
 }

@@ -236,7 +236,8 @@ export class Pager extends EventEmitter<PagerEvents> implements AsyncDisposable 
         break;
       }
       case EVENT.prefetchDone:
-        target.prefetchDone(Number(packet.a));
+      case EVENT.settled:
+        target.followUp(Number(packet.a));
         break;
     }
   }
