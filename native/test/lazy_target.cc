@@ -11,6 +11,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
@@ -172,14 +173,22 @@ std::shared_ptr<AddressSpace> PagerRig::Add(uint64_t id, LazyTarget* target, Tes
   return space;
 }
 
-bool PagerRig::WaitEvent(PagerEventKind kind, uint64_t target, int seconds) {
+bool PagerRig::Wait(uint64_t target, std::vector<PagerEventKind> kinds, int seconds) {
   std::unique_lock<std::mutex> lock(mutex_);
   return changed_.wait_for(lock, std::chrono::seconds(seconds), [&] {
-    for (const PagerEvent& event : events_) {
-      if (event.kind == kind && (target == 0 || event.target == target)) return true;
-    }
-    return false;
+    return std::any_of(events_.begin(), events_.end(), [&](const PagerEvent& event) {
+      return event.target == target &&
+             std::find(kinds.begin(), kinds.end(), event.kind) != kinds.end();
+    });
   });
+}
+
+bool PagerRig::WaitEvent(PagerEventKind kind, uint64_t target, int seconds) {
+  return Wait(target, {kind}, seconds);
+}
+
+bool PagerRig::WaitEnd(uint64_t target) {
+  return Wait(target, {PagerEventKind::kResident, PagerEventKind::kGone}, 5);
 }
 
 std::vector<PagerEvent> PagerRig::Events(PagerEventKind kind) {

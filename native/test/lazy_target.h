@@ -102,11 +102,15 @@ class PagerRig {
   BackgroundFill& fill() { return *fill_; }
   Arena& arena() { return arena_; }
 
-  // Waits until an event of that kind (and target, unless 0) has come.
-  bool WaitEvent(PagerEventKind kind, uint64_t target = 0, int seconds = 10);
+  // Waits until an event of that kind has come.
+  bool WaitEvent(PagerEventKind kind, uint64_t target, int seconds = 10);
+  // Waits until the target is resident or gone.
+  bool WaitEnd(uint64_t target);
   std::vector<PagerEvent> Events(PagerEventKind kind);
 
  private:
+  bool Wait(uint64_t target, std::vector<PagerEventKind> kinds, int seconds);
+
   Arena arena_;
   std::mutex mutex_;
   std::condition_variable changed_;
