@@ -9,7 +9,7 @@
 export const PAGE_SIZE = 4096;
 
 /** log2 of {@link PAGE_SIZE}. */
-export const PAGE_SHIFT = 12n;
+const PAGE_SHIFT = 12n;
 
 /**
  * First address above user space on x86-64 with four-level page tables (2^47 - 4096).
