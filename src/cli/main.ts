@@ -7,6 +7,7 @@ import { Command, CommanderError } from 'commander';
 import { addCheckCommand } from './check-command.js';
 import { EXIT } from './exit-status.js';
 import { addInspectCommand } from './inspect-command.js';
+import { addLazyPagesCommand } from './lazy-pages-command.js';
 import { addPackCommands } from './pack-command.js';
 import { printError } from './print-error.js';
 import { addRestoreCommand } from './restore-command.js';
@@ -24,11 +25,14 @@ const program = new Command('thaw')
   .description('Lazy restore of process checkpoints: start at once, bring each page when touched')
   .version(version, '-V, --version')
   .showHelpAfterError('(--help lists commands and options)')
+  // What stands behind a command is the command's: `lazy-pages` has options of its own.
+  .enablePositionalOptions()
   .exitOverride();
 addRestoreCommand(program);
 addInspectCommand(program);
 addVerifyCommand(program);
 addPackCommands(program);
+addLazyPagesCommand(program, version);
 addCheckCommand(program);
 
 try {

@@ -79,6 +79,11 @@ export class RestoreSession extends EventEmitter<SessionEvents> {
     return this.#tasks;
   }
 
+  /** Whether all tasks are restored, and run. */
+  get running(): boolean {
+    return this.#allRestored;
+  }
+
   /** Resolves when every task of the image is served; rejects as {@link restored} does. */
   get announced(): Promise<void> {
     return this.#announced.promise;

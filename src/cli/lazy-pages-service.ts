@@ -1,0 +1,151 @@
+/**
+ * The work of `thaw lazy-pages`, in the foreground or in the background: a pager, a socket for each
+ * image, and a log of what happens.
+ */
+import { Checkpoint } from '../image/checkpoint.js';
+import { LazyPagesServer } from '../lazy-pages/lazy-pages-server.js';
+import type { RestoreSession, ServedTask } from '../lazy-pages/restore-session.js';
+import { serveAsMarked } from '../lazy-pages/served-image.js';
+import { Pager } from '../servicer/pager.js';
+import { EXIT } from './exit-status.js';
+import { Interruption } from './interruption.js';
+import type { LazyPagesFlags } from './lazy-pages-flags.js';
+import type { LazyPagesLog } from './lazy-pages-log.js';
+import { formatNumberOf } from './text.js';
+
+/** A restore is started by somebody else, at any time: the wait has no limit, but is told of. */
+const UNVISITED_MS = 60_000;
+
+/** What a service works with. */
+export interface ServiceParts {
+  readonly flags: LazyPagesFlags;
+  readonly log: LazyPagesLog;
+  /** Whether to leave everything to the pager as soon as it can go on alone. */
+  readonly leaveEarly: boolean;
+  /** Called once the sockets are there; `pid` lives for as long as pages are served. */
+  readonly onReady: (pid: number) => void;
+}
+
+/**
+ * Serves until all is resident, or with `persist` until SIGINT or SIGTERM. Whatever runs by then goes
+ * on being served by the pager.
+ *
+ * @returns the exit status
+ * @throws ThawError what opening an image or a socket throws, PAGER_*, and RESTORE_FAILED and its like
+ * when the one restore fails
+ */
+export async function serveLazyPages(parts: ServiceParts): Promise<number> {
+  const interruption = new Interruption();
+  // Neither a promise that pends nor a pager that works keeps Node alive.
+  const alive = setInterval(() => {}, 2 ** 30);
+  let pager: Pager | undefined;
+  const servers: LazyPagesServer[] = [];
+  try {
+    pager = await Pager.start();
+    await pager.outlive(parts.log.fd);
+    for (const directory of parts.flags.imageDirectories) {
+      servers.push(await openServer(parts, pager, directory));
+    }
+    const first = firstSession(servers, interruption.signal);
+    parts.onReady(parts.flags.persist ? process.pid : pager.pid);
+    const lost = new Promise<never>((_, reject) => pager?.once('lost', reject));
+    await Promise.race([serve(parts, first, interruption.signal), lost]);
+    return interruption.signal.aborted ? interruption.exitStatus : EXIT.ok;
+  } finally {
+    await takeDown(servers, pager, parts.log);
+    clearInterval(alive);
+    interruption.stop();
+  }
+}
+
+async function openServer(
+  { flags, log }: ServiceParts,
+  pager: Pager,
+  directory: string,
+): Promise<LazyPagesServer> {
+  const checkpoint = await Checkpoint.open(directory);
+  const image = serveAsMarked(checkpoint);
+  await checkpoint.close();
+  const { persist, workDirectory = directory } = flags;
+  const server = LazyPagesServer.listen({ image, pager, workDirectory, persist });
+  log.info(`serving ${formatNumberOf(image.taskCount, 'task')} of ${directory}`);
+  log.info(`waiting for criu restore --lazy-pages at ${server.socketPath}`);
+  server.on('refused', (error) => log.error(error));
+  server.on('session', (session) => logSession(log, session));
+  const timer = setTimeout(() => {
+    log.warn(
+      `no restore has come to ${server.socketPath} for ${UNVISITED_MS / 1000} s: ` +
+        'criu restore needs --lazy-pages and the same -D and -W',
+    );
+  }, UNVISITED_MS);
+  timer.unref();
+  server.once('session', () => clearTimeout(timer));
+  return server;
+}
+
+/** The first session of any server, or undefined when `signal` comes first. */
+function firstSession(
+  servers: readonly LazyPagesServer[],
+  signal: AbortSignal,
+): Promise<RestoreSession | undefined> {
+  return new Promise((resolve) => {
+    for (const server of servers) server.once('session', resolve);
+    signal.addEventListener('abort', () => resolve(undefined), { once: true });
+  });
+}
+
+async function serve(
+  { flags, leaveEarly }: ServiceParts,
+  first: Promise<RestoreSession | undefined>,
+  signal: AbortSignal,
+): Promise<void> {
+  const interrupted = new Promise<void>((resolve) => {
+    signal.addEventListener('abort', () => resolve(), { once: true });
+  });
+  if (flags.persist) return interrupted;
+  const session = await first;
+  if (session === undefined) return;
+  await Promise.race([leaveEarly ? session.restored : session.finished, interrupted]);
+}
+
+/** Tasks that run are left to the pager; otherwise it ends. */
+async function takeDown(
+  servers: readonly LazyPagesServer[],
+  pager: Pager | undefined,
+  log: LazyPagesLog,
+): Promise<void> {
+  for (const server of servers) server.stopListening();
+  const running = servers.flatMap((server) => [...server.sessions]).filter((it) => it.running);
+  if (pager !== undefined && running.length > 0) {
+    for (const { tasks } of running) for (const task of tasks) logLeft(log, task);
+    log.info(`the pager, pid ${pager.pid}, goes on until every page is in`);
+    pager.leave();
+  }
+  await Promise.all(servers.map((server) => server.close()));
+  await pager?.close();
+}
+
+function logSession(log: LazyPagesLog, session: RestoreSession): void {
+  session.on('task', (task) => logTask(log, task));
+  for (const task of session.tasks) logTask(log, task);
+  session.on('pageError', (error) => log.error(error));
+  session.on('taskEnd', (task, end) => {
+    const { demandPages, filledPages, dataPages } = task.target.figures();
+    const why = end === 'gone' ? '; it has ended' : '';
+    log.result(
+      `${task.imagePid}: UFFD transferred pages: (${demandPages + filledPages}/${dataPages})${why}`,
+    );
+  });
+  session.restored.then(
+    () => log.info(`${formatNumberOf(session.tasks.length, 'task')} restored`),
+    (error) => log.error(error),
+  );
+}
+
+function logTask(log: LazyPagesLog, { imagePid, forked, target }: ServedTask): void {
+  log.info(`task ${imagePid}${forked ? ' has forked: its child' : ''} is target ${target.id}`);
+}
+
+function logLeft(log: LazyPagesLog, { imagePid, target }: ServedTask): void {
+  log.info(`task ${imagePid}, target ${target.id}, is left to the pager`);
+}
