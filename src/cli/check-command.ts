@@ -30,7 +30,7 @@ export function addCheckCommand(program: Command): void {
 }
 
 function toLine({ name, need, ok, found, advice }: MachineFinding): string {
-  const colors = pc.createColors(process.stdout.isTTY && pc.isColorSupported);
+  const colors = pc.createColors(process.stdout.isTTY === true && pc.isColorSupported);
   const fact = wrap(`${name}: ${found}`, FACT_INDENT).trimStart();
   if (ok) return `${colors.green('ok      ')} ${fact}`;
   const mark = need === 'required' ? colors.red('MISSING ') : colors.yellow('absent  ');

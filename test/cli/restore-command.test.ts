@@ -250,6 +250,12 @@ function runWithoutRights(...args: string[]) {
   return spawnSync(
     'unshare',
     ['--mount', 'sh', '-c', script, 'sh', process.execPath, 'dist/cli/main.js', ...args],
-    { cwd: ROOT, encoding: 'utf8', timeout: 15_000, killSignal: 'SIGKILL' },
+    {
+      cwd: ROOT,
+      encoding: 'utf8',
+      timeout: 15_000,
+      killSignal: 'SIGKILL',
+      env: { ...process.env, CI: 'true' },
+    },
   );
 }

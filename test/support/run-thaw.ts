@@ -26,6 +26,8 @@ export class RunningCommand {
     this.child = spawn(process.execPath, [MAIN, ...args], {
       cwd: ROOT,
       stdio: ['ignore', 'pipe', 'pipe'],
+      // As in CI, where libraries print colours on pipes too if they are let.
+      env: { ...process.env, CI: 'true' },
       timeout: RUN_MS_MAX,
       killSignal: 'SIGKILL',
     });
