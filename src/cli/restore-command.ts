@@ -10,26 +10,39 @@ import { asArgument, wholeNumber } from './arguments.js';
 import { EXIT } from './exit-status.js';
 import { Interruption } from './interruption.js';
 import { printError } from './print-error.js';
+import { type CriuRestoreFlags, runCriuRestore } from './restore-criu-command.js';
 import { buildFailureReport, buildReport, type RestoreReport } from './restore-report.js';
 import { type Output, printHeader, printSummary, startProgress } from './restore-view.js';
 
-interface RestoreFlags {
+/** Options that have no effect with a restorer. */
+const FOREIGN = {
+  host: ['criu', 'detach'],
+  criu: ['access', 'seed', 'touchThreads', 'verify', 'keep'],
+} as const;
+
+interface RestoreFlags extends CriuRestoreFlags {
+  readonly restorer: 'host' | 'criu';
   readonly access: Access;
   readonly seed: number;
   readonly touchThreads: number;
-  readonly fill: 'on' | 'off';
   readonly verify?: true;
   readonly keep?: true;
-  readonly json?: true;
-  readonly verbose?: true;
 }
 
 /** Adds the command to `program`; its exit status goes to process.exitCode. */
 export function addRestoreCommand(program: Command): void {
   program
     .command('restore')
-    .description('restore an image lazily into host processes, each page when it is touched')
+    .description('restore an image lazily: into host processes, or by CRIU as real tasks')
     .argument('<image>', 'directory of a CRIU dump')
+    .argument('[criu-options...]', 'behind --: options of criu restore')
+    .addOption(
+      new Option('--restorer <who>', 'host: stand-in processes; criu: the tasks themselves')
+        .choices(['host', 'criu'])
+        .default('host'),
+    )
+    .option('--criu <path>', 'with --restorer criu: the command of CRIU', 'criu')
+    .option('--detach', 'with --restorer criu: leave the tasks running, and end')
     .addOption(
       new Option('--access <pattern>', 'pages to touch: none, sequential, random or N%')
         .argParser(asArgument(parseAccess))
@@ -51,9 +64,28 @@ export function addRestoreCommand(program: Command): void {
     .option('--keep', 'leave the hosts standing until SIGINT or SIGTERM')
     .option('--json', 'print one JSON object instead of text')
     .option('-v, --verbose', "print the pager's figures too")
-    .action(async (image: string, flags: RestoreFlags) => {
-      process.exitCode = await runRestore(image, flags);
+    .action(async (image: string, criuArgs: string[], flags: RestoreFlags, command: Command) => {
+      refuseForeign(command, flags.restorer, criuArgs);
+      process.exitCode = await (flags.restorer === 'criu'
+        ? runCriuRestore(image, criuArgs, flags)
+        : runRestore(image, flags));
     });
+}
+
+/** Options that only the other restorer heeds are mistakes. */
+function refuseForeign(
+  command: Command,
+  restorer: RestoreFlags['restorer'],
+  criuArgs: readonly string[],
+): void {
+  const foreign = FOREIGN[restorer].find((name) => command.getOptionValueSource(name) === 'cli');
+  if (foreign !== undefined) {
+    const option = command.options.find((candidate) => candidate.attributeName() === foreign);
+    command.error(`error: ${option?.long} has no effect with --restorer ${restorer}`);
+  }
+  if (restorer === 'host' && criuArgs.length > 0) {
+    command.error('error: options of CRIU need --restorer criu');
+  }
 }
 
 async function runRestore(image: string, flags: RestoreFlags): Promise<number> {

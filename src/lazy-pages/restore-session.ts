@@ -2,6 +2,7 @@
  * One `criu restore --lazy-pages` that is being served: from its first task to its last page.
  */
 import { EventEmitter } from 'node:events';
+import { readFileSync } from 'node:fs';
 import { ThawError } from '../errors.js';
 import { native } from '../native.js';
 import type { TaskPlan } from '../plan/restore-plan.js';
@@ -24,8 +25,8 @@ export interface ServedTask {
   /** Whether it was forked after its resume. */
   readonly forked: boolean;
   readonly target: PagerTarget;
-  /** Of the process, while the session lasts; undefined for a forked child. */
-  readonly pidfd: number | undefined;
+  /** Its pid on this machine; undefined for a forked child, and where the kernel sends no pidfds. */
+  readonly pid: number | undefined;
 }
 
 /** What a session works with. */
@@ -51,6 +52,7 @@ export class RestoreSession extends EventEmitter<SessionEvents> {
   readonly #parts: SessionParts;
   readonly #reader: AnnouncementReader;
   readonly #tasks: ServedTask[] = [];
+  readonly #pidfds: number[] = [];
   readonly #seen = new Set<number>();
   readonly #announced = createDeferred<void>();
   readonly #restored = createDeferred<void>();
@@ -150,6 +152,7 @@ export class RestoreSession extends EventEmitter<SessionEvents> {
       return;
     }
     const { pager, fill, image } = this.#parts;
+    if (pidfd !== undefined) this.#pidfds.push(pidfd);
     try {
       const target = await pager.add({
         uffd,
@@ -159,10 +162,7 @@ export class RestoreSession extends EventEmitter<SessionEvents> {
         rangesReady: false,
         faultAround: fill,
       });
-      this.#serve({ imagePid: pid, forked: false, target, pidfd });
-    } catch (error) {
-      if (pidfd !== undefined) native.closeFd(pidfd);
-      throw error;
+      this.#serve({ imagePid: pid, forked: false, target, pid: pidOf(pidfd) });
     } finally {
       native.closeFd(uffd);
     }
@@ -171,7 +171,7 @@ export class RestoreSession extends EventEmitter<SessionEvents> {
   #fork(parent: PagerTarget, child: PagerTarget): void {
     const task = this.#tasks.find(({ target }) => target === parent);
     if (task === undefined) return;
-    this.#serve({ imagePid: task.imagePid, forked: true, target: child, pidfd: undefined });
+    this.#serve({ imagePid: task.imagePid, forked: true, target: child, pid: undefined });
   }
 
   #serve(task: ServedTask): void {
@@ -235,7 +235,7 @@ export class RestoreSession extends EventEmitter<SessionEvents> {
     await this.#work;
     // A pager that is gone has forgotten them already.
     await Promise.allSettled(this.#tasks.map(({ target }) => target.drop()));
-    for (const { pidfd } of this.#tasks) if (pidfd !== undefined) native.closeFd(pidfd);
+    for (const pidfd of this.#pidfds) native.closeFd(pidfd);
   }
 
   #hangUpError(): ThawError {
@@ -267,6 +267,14 @@ export class RestoreSession extends EventEmitter<SessionEvents> {
       hint: 'Is `criu restore` restoring another image directory (-D) than the one served here?',
     });
   }
+}
+
+/** The pid of a process as this namespace has it. */
+function pidOf(pidfd: number | undefined): number | undefined {
+  if (pidfd === undefined) return undefined;
+  const info = readFileSync(`/proc/self/fdinfo/${pidfd}`, 'latin1');
+  const pid = Number(/^Pid:\s*(\d+)/m.exec(info)?.[1]);
+  return pid > 0 ? pid : undefined;
 }
 
 function closeDescriptors(announcement: Announcement): void {

@@ -1,0 +1,153 @@
+/**
+ * `criu restore` as a child process, and what its log says when it fails.
+ */
+import { type ChildProcess, spawn } from 'node:child_process';
+import { readdirSync, readFileSync } from 'node:fs';
+import { ThawError } from '../errors.js';
+import { createDeferred } from '../servicer/deferred.js';
+
+/** Lines of the log that an error shows, at most. */
+const SHOWN_LINES_MAX = 8;
+
+/** An error line that tells nothing of a failure: CRIU goes on without that limit. */
+const HARMLESS = /Can't setup RLIMIT_NOFILE/;
+
+/** What to do about a failure, by what the log says of it. The first that fits is shown. */
+const HINTS: readonly (readonly [RegExp, string])[] = [
+  [
+    /Can't fork for (\d+): File exists/,
+    'pid $1 is in use: end that process, or restore in a pid namespace of its own ' +
+      '(`unshare --pid --fork --mount-proc thaw restore ...`)',
+  ],
+  [/has bad (size|mode)/, 'the file is not as it was dumped: put it back, or dump again'],
+  [
+    /[Bb]uild-?ID/,
+    'an executable or library is another one than was dumped; `-- --file-validation filesize` ' +
+      'compares sizes only',
+  ],
+  [/Can't open file|No such file or directory/, 'a file that the tasks had open is missing here'],
+  [/cgroup/i, 'restore into the present cgroup with `-- --manage-cgroups=ignore`'],
+  [/shell.?job|tty|session leader/i, 'a job of a shell needs `-- --shell-job`'],
+  [/tcp|inet sk|connected socket/i, 'connections need `-- --tcp-established` or `-- --tcp-close`'],
+  [/userfaultfd|uffd/i, '`thaw check` says what userfaultfd needs on this machine'],
+  [/Operation not permitted|EPERM/, 'CRIU needs root, or CAP_CHECKPOINT_RESTORE and more'],
+];
+
+/** What {@link CriuProcess.start} is given. */
+export interface CriuProcessOptions {
+  /** The command: a name to look for in PATH, or a path. */
+  readonly command: string;
+  /** Behind `restore`. */
+  readonly args: readonly string[];
+  /** The log that the arguments name. */
+  readonly logPath: string;
+  /** Whether it stays in our session and process group: the tasks of a shell job need that. */
+  readonly sameSession: boolean;
+}
+
+/** A running `criu restore`. */
+export class CriuProcess {
+  readonly #child: ChildProcess;
+  readonly #logPath: string;
+  readonly #exited = createDeferred<void>();
+
+  private constructor({ command, args, logPath, sameSession }: CriuProcessOptions) {
+    this.#logPath = logPath;
+    this.#child = spawn(command, ['restore', ...args], {
+      stdio: 'inherit',
+      detached: !sameSession,
+    });
+    this.#child.once('error', (cause) => this.#exited.reject(missingError(command, cause)));
+    this.#child.once('exit', (status, signal) => {
+      if (status === 0) this.#exited.resolve();
+      else this.#exited.reject(this.#failure(signal ?? `status ${status}`));
+    });
+  }
+
+  /** Starts it. */
+  static start(options: CriuProcessOptions): CriuProcess {
+    return new CriuProcess(options);
+  }
+
+  /** Its pid; undefined when it did not start. */
+  get pid(): number | undefined {
+    return this.#child.pid;
+  }
+
+  /** Resolves at its end; rejects with CRIU_MISSING, or CRIU_FAILED and what its log says. */
+  get exited(): Promise<void> {
+    return this.#exited.promise;
+  }
+
+  /** Ends it and every task that descends from it. Resolves when it is gone. */
+  async kill(): Promise<void> {
+    const { pid, exitCode, signalCode } = this.#child;
+    if (pid === undefined || exitCode !== null || signalCode !== null) return;
+    // Parents first, so that none starts another.
+    for (const victim of [pid, ...descendantsOf(pid)]) {
+      try {
+        process.kill(victim, 'SIGKILL');
+      } catch {
+        // It has ended by itself.
+      }
+    }
+    await this.#exited.promise.catch(() => {});
+  }
+
+  #failure(how: string): ThawError {
+    const log = readLog(this.#logPath);
+    const errors = log.filter((line) => /\bError\b/.test(line) && !HARMLESS.test(line));
+    const shown = (errors.length > 0 ? errors : log).slice(-SHOWN_LINES_MAX);
+    return new ThawError('CRIU_FAILED', {
+      what: `criu restore failed with ${how}`,
+      ...(shown.length > 0 ? { found: `in its log\n  ${shown.join('\n  ')}\n` } : {}),
+      hint: hintFor(shown) ?? 'For the whole log name a file: `-- --log-file FILE`',
+    });
+  }
+}
+
+function hintFor(lines: readonly string[]): string | undefined {
+  for (const [pattern, hint] of HINTS) {
+    const match = lines.map((line) => pattern.exec(line)).find((found) => found !== null);
+    if (match) return hint.replace('$1', match[1] ?? '');
+  }
+  return undefined;
+}
+
+function readLog(path: string): string[] {
+  try {
+    return readFileSync(path, 'utf8').split('\n').filter(Boolean);
+  } catch {
+    return []; // it did not come so far
+  }
+}
+
+function missingError(command: string, cause: unknown): ThawError {
+  return new ThawError('CRIU_MISSING', {
+    what: 'CRIU cannot be started',
+    expected: 'the command of CRIU 4.0 or later',
+    found: (cause as NodeJS.ErrnoException).code ?? String(cause),
+    where: command,
+    hint: 'Install it (`apt install criu`), or name it with --criu PATH',
+    cause,
+  });
+}
+
+/** Children of `pid`, their children, and so on. */
+function descendantsOf(pid: number): number[] {
+  let threads: string[];
+  try {
+    threads = readdirSync(`/proc/${pid}/task`);
+  } catch {
+    return [];
+  }
+  const children = threads.flatMap((thread) => {
+    try {
+      const text = readFileSync(`/proc/${pid}/task/${thread}/children`, 'latin1');
+      return text.split(' ').filter(Boolean).map(Number);
+    } catch {
+      return [];
+    }
+  });
+  return children.flatMap((child) => [child, ...descendantsOf(child)]);
+}
