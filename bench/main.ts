@@ -6,8 +6,9 @@ import { parseArgs } from 'node:util';
 import Table from 'cli-table3';
 import type { Benchmark, Row } from './benchmark.js';
 import { ready } from './ready.js';
+import { scale } from './scale.js';
 
-const BENCHMARKS: readonly Benchmark[] = [ready];
+const BENCHMARKS: readonly Benchmark[] = [ready, scale];
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
