@@ -5,10 +5,11 @@ import { cpus, release } from 'node:os';
 import { parseArgs } from 'node:util';
 import Table from 'cli-table3';
 import type { Benchmark, Row } from './benchmark.js';
+import { pack } from './pack.js';
 import { ready } from './ready.js';
 import { scale } from './scale.js';
 
-const BENCHMARKS: readonly Benchmark[] = [ready, scale];
+const BENCHMARKS: readonly Benchmark[] = [ready, scale, pack];
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
