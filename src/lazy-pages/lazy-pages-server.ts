@@ -30,7 +30,7 @@ export interface LazyPagesOptions {
 
 /** Events of a {@link LazyPagesServer}. */
 export interface LazyPagesEvents {
-  /** A restore announced its first task. */
+  /** A restore announced its first task, or failed before that. */
   session: [session: RestoreSession];
   /** A peer that is no restore of this image was turned away; the server goes on. */
   refused: [error: unknown];
@@ -105,7 +105,11 @@ export class LazyPagesServer extends EventEmitter<LazyPagesEvents> {
     });
     const end = (error?: unknown): void => {
       this.#sessions.delete(session);
-      if (error !== undefined && !begun) this.emit('refused', error);
+      if (error === undefined || begun) return;
+      // A restore that failed before its first task is over, and the only one that was to come.
+      const failed = error instanceof ThawError && error.code === 'RESTORE_FAILED';
+      if (failed && !persist) this.emit('session', session);
+      else this.emit('refused', error);
     };
     session.finished.then(() => end(), end);
     if (!persist) session.announced.then(() => this.#socket.close()).catch(() => {});

@@ -1,5 +1,5 @@
 /** The real CRIU and targets of our own: dumped once, restored as often as a test likes. */
-import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
+import { type ChildProcess, execFileSync, type StdioOptions, spawn } from 'node:child_process';
 import {
   existsSync,
   mkdirSync,
@@ -60,9 +60,23 @@ export function startReaped(command: readonly string[], wrapper: readonly string
   return startProcess(file, args);
 }
 
-/** Starts a command with no descriptor but /dev/null. */
-export function startProcess(file: string, args: readonly string[], env = process.env): Started {
-  const child = spawn(file, args, { stdio: 'ignore', detached: true, env });
+/** Starts the built `thaw`. */
+export function startThaw(args: readonly string[], stdio?: StdioOptions): Started {
+  return startProcess(process.execPath, [join(ROOT, 'dist/cli/main.js'), ...args], stdio);
+}
+
+/** Starts the built `thaw` under the reaper. */
+export function startThawReaped(args: readonly string[]): Started {
+  return startReaped([process.execPath, join(ROOT, 'dist/cli/main.js'), ...args]);
+}
+
+/** Starts a command, where not said otherwise with no descriptor but /dev/null. */
+export function startProcess(
+  file: string,
+  args: readonly string[],
+  stdio: StdioOptions = 'ignore',
+): Started {
+  const child = spawn(file, args, { stdio, detached: true });
   started.push(child);
   const ended = new Promise<number | null>((resolve) => {
     child.once('exit', (status) => resolve(status));
@@ -131,6 +145,7 @@ export function dump(pid: number, image: string, options: readonly string[] = []
   });
 }
 
+/** Waits for the files `<name>-0` to `<name>-<count - 1>`: the numbers in them. */
 async function readNumbered(directory: string, name: string, count: number): Promise<number[]> {
   const files = Array.from({ length: count }, (_, i) => join(directory, `${name}-${i}`));
   await until(`${count} times ${name}`, () => files.every((file) => existsSync(file)), DEADLINE_MS);
