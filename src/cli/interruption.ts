@@ -14,6 +14,7 @@ export class Interruption {
     if (this.signal.aborted) process.exit(this.exitStatus);
     this.#controller.abort();
   };
+  #alive: NodeJS.Timeout | undefined;
   /** The status to exit with after an interruption. */
   exitStatus: number = EXIT.interrupted;
 
@@ -26,17 +27,18 @@ export class Interruption {
     return this.#controller.signal;
   }
 
-  /** Resolves at the first signal. */
+  /** Resolves at the first signal. Keeps the process alive until then, or until `stop()`. */
   async wait(): Promise<void> {
     if (this.signal.aborted) return;
     // A pending promise alone does not keep Node alive; signal listeners do not either.
-    const alive = setInterval(() => {}, 2 ** 30);
+    this.#alive = setInterval(() => {}, 2 ** 30);
     await new Promise((resolve) => this.signal.addEventListener('abort', resolve, { once: true }));
-    clearInterval(alive);
+    clearInterval(this.#alive);
   }
 
   /** Gives the signals back their default effect. */
   stop(): void {
+    clearInterval(this.#alive);
     for (const signal of SIGNALS) process.off(signal, this.#listener);
   }
 }

@@ -4,6 +4,7 @@
  */
 import { createRequire } from 'node:module';
 import { Command, CommanderError } from 'commander';
+import { ThawError } from '../errors.js';
 import { addCheckCommand } from './check-command.js';
 import { EXIT } from './exit-status.js';
 import { addInspectCommand } from './inspect-command.js';
@@ -15,10 +16,18 @@ import { addVerifyCommand } from './verify-command.js';
 
 const { version } = createRequire(import.meta.url)('../../package.json') as { version: string };
 
-// A reader that goes away (`thaw check | head`) is no failure of ours.
-process.stdout.on('error', (error: NodeJS.ErrnoException) => {
-  if (error.code === 'EPIPE') process.exit(EXIT.ok);
-  throw error;
+// A reader that goes away (`thaw check | head`) is no failure, and does not end the work: its status
+// still counts. Output that cannot be written is one.
+process.stdout.on('error', (cause: NodeJS.ErrnoException) => {
+  if (cause.code === 'EPIPE') return;
+  printError(
+    new ThawError('IO_FAILED', {
+      what: 'the output cannot be written',
+      found: `${cause.code}`,
+      cause,
+    }),
+  );
+  process.exit(EXIT.failed);
 });
 
 const program = new Command('thaw')

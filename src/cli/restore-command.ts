@@ -2,7 +2,7 @@
  * `thaw restore <image>`.
  */
 import { type Command, Option } from 'commander';
-import { type Access, parseAccess } from '../restore/access.js';
+import { type Access, parseAccess, SEED_MAX } from '../restore/access.js';
 import { HOST_THREADS_MAX } from '../restore/host-process.js';
 import type { Restoration } from '../restore/restoration.js';
 import { restore } from '../restore/restore.js';
@@ -12,7 +12,13 @@ import { Interruption } from './interruption.js';
 import { printError } from './print-error.js';
 import { type CriuRestoreFlags, runCriuRestore } from './restore-criu-command.js';
 import { buildFailureReport, buildReport, type RestoreReport } from './restore-report.js';
-import { type Output, printHeader, printSummary, startProgress } from './restore-view.js';
+import {
+  type Output,
+  printFigures,
+  printHeader,
+  printSummary,
+  startProgress,
+} from './restore-view.js';
 
 /** Options that have no effect with a restorer. */
 const FOREIGN = {
@@ -48,7 +54,7 @@ export function addRestoreCommand(program: Command): void {
         .argParser(asArgument(parseAccess))
         .default({ kind: 'none' }, 'none'),
     )
-    .option('--seed <n>', 'seed of random and N%', asArgument(wholeNumber(0, 0xffffffff)), 1)
+    .option('--seed <n>', 'seed of random and N%', asArgument(wholeNumber(0, SEED_MAX)), 1)
     .option(
       '--touch-threads <n>',
       'threads a task that touch at the same time',
@@ -104,7 +110,8 @@ async function runRestore(image: string, flags: RestoreFlags): Promise<number> {
     printHeader(output, image, restoration);
     const report = await carryOut(image, restoration, flags, output, interruption.signal);
     if (flags.json) process.stdout.write(`${JSON.stringify(report)}\n`);
-    else printSummary(output, report, flags.verbose === true);
+    else printSummary(output, report);
+    if (flags.verbose) printFigures(output, restoration);
     for (const { code, message } of report.errors) printError({ code, message });
     if (flags.keep) await keep(restoration, output, interruption);
     return succeeded(report) ? EXIT.ok : EXIT.failed;
@@ -145,7 +152,7 @@ async function keep(
 ): Promise<void> {
   const pids = restoration.tasks.map(({ host }) => host.pid);
   output.write(`keeping   ${pids.join(' ')}  (end with Ctrl-C or SIGTERM to ${process.pid})\n`);
-  await interruption.wait();
+  await Promise.race([interruption.wait(), restoration.loss()]);
 }
 
 function succeeded(report: RestoreReport): boolean {

@@ -100,7 +100,10 @@ export function buildReport(outcome: RestoreOutcome): RestoreReport {
         mismatched: counts?.mismatched ?? null,
       };
     }),
-    timing: { readyMs: restoration.readyMs, residentMs },
+    timing: {
+      readyMs: roundMs(restoration.readyMs),
+      residentMs: residentMs === null ? null : roundMs(residentMs),
+    },
     latencyUs: {
       host: summarizeLatencies(joinLatencies(touched)),
       pager: summarizeHistograms(figures.flatMap((figure) => figure?.latency ?? [])),
@@ -126,6 +129,11 @@ export function buildFailureReport(image: string, error: unknown): RestoreReport
 export function residentPages(figures: TargetFigures | undefined): number {
   if (figures === undefined) return 0;
   return figures.demandPages + figures.filledPages + figures.presentPages;
+}
+
+/** Whole microseconds: what lies below is noise. */
+function roundMs(ms: number): number {
+  return Math.round(ms * 1000) / 1000;
 }
 
 function toErrorEntry(error: unknown): { code: string; message: string } {

@@ -83,8 +83,8 @@ export function startProgress(output: Output, restoration: Restoration): () => v
   };
 }
 
-/** The summary: tasks, both clocks, latencies, verification, errors. */
-export function printSummary(output: Output, report: RestoreReport, verbose: boolean): void {
+/** The summary: tasks, both clocks, latencies, verification. */
+export function printSummary(output: Output, report: RestoreReport): void {
   const colors = pc.createColors(output.isTTY === true && pc.isColorSupported);
   const lines = report.tasks.flatMap((task) => [
     `${printable(task.comm)} (task ${task.pid}, host ${task.hostPid})`,
@@ -102,16 +102,30 @@ export function printSummary(output: Output, report: RestoreReport, verbose: boo
   );
   const latency = (name: string, of: LatencySummary): string =>
     `${name}  p50 ${formatUs(of.p50)}, p99 ${formatUs(of.p99)}, max ${formatUs(of.max)}`;
-  if (report.latencyUs.host.max !== null || verbose) {
-    lines.push(latency('touches ', report.latencyUs.host));
-  }
-  if (report.latencyUs.pager.max !== null || verbose) {
-    lines.push(latency('faults  ', report.latencyUs.pager));
-  }
+  if (report.latencyUs.host.max !== null) lines.push(latency('touches ', report.latencyUs.host));
+  if (report.latencyUs.pager.max !== null) lines.push(latency('faults  ', report.latencyUs.pager));
   const verification = describeVerification(report);
   if (verification !== undefined) {
     lines.push(verification.ok ? colors.green(verification.text) : colors.red(verification.text));
   }
+  output.write(`${lines.join('\n')}\n`);
+}
+
+/** What the pager did for each task, in its own counts. */
+export function printFigures(output: Output, restoration: Restoration): void {
+  const figures = restoration.figures();
+  const lines = restoration.tasks.flatMap(({ task }, i) => {
+    const of = figures[i];
+    if (of === undefined) return [`pager     task ${task.pid}: nothing lazy`];
+    return [
+      `pager     task ${task.pid}: ${of.state}, ${formatPages(of.dataPages)}, ` +
+        `${formatCount(of.missingPages)} missing`,
+      `          ${formatCount(of.demandPages)} on demand, ${formatCount(of.filledPages)} filled, ` +
+        `${formatCount(of.zeroedPages)} zeroed, ${formatCount(of.presentPages)} present`,
+      `          ${formatCount(of.removedPages)} removed, ${formatCount(of.poisonedPages)} poisoned, ` +
+        `${formatCount(of.deferrals)} deferred`,
+    ];
+  });
   output.write(`${lines.join('\n')}\n`);
 }
 

@@ -146,13 +146,15 @@ async function readMagic(input: ChunkedInput): Promise<number> {
 }
 
 function takeLength(input: ChunkedInput, record: number): number {
-  const where = formatPlace({ path: input.path, record, byte: input.position });
+  const byte = input.position;
+  // Only where it is needed: there may be a million records.
+  const where = (): string => formatPlace({ path: input.path, record, byte });
   if (input.remaining < 4) {
     throw new ThawError('RECORD_TRUNCATED', {
       what: 'the file ends inside the length of a record',
       expected: '4 bytes',
       found: String(input.remaining),
-      where,
+      where: where(),
     });
   }
   const length = input.takeUint32();
@@ -161,7 +163,7 @@ function takeLength(input: ChunkedInput, record: number): number {
       what: 'a record is longer than any record can be',
       expected: `at most ${RECORD_BYTES_MAX} bytes`,
       found: String(length),
-      where,
+      where: where(),
     });
   }
   if (length > input.remaining) {
@@ -169,7 +171,7 @@ function takeLength(input: ChunkedInput, record: number): number {
       what: 'the file ends inside a record',
       expected: `${length} bytes`,
       found: String(input.remaining),
-      where,
+      where: where(),
     });
   }
   return length;

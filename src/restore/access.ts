@@ -10,6 +10,9 @@ import { EXTENT_KIND, type TaskPlan } from '../plan/restore-plan.js';
 const PROT_READ = 1;
 const PROT_WRITE = 2;
 
+/** Largest seed of an access pattern. */
+export const SEED_MAX = 0xffff_ffff;
+
 /** How the target's pages are touched once it is ready. */
 export type Access =
   | { readonly kind: 'none' }

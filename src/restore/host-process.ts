@@ -168,6 +168,11 @@ export class HostProcess {
     return this.#pidfd;
   }
 
+  /** Why the process ended or failed; undefined while it stands. */
+  get failure(): ThawError | undefined {
+    return this.#failure;
+  }
+
   /** Resolves when the process has ended. */
   get exited(): Promise<void> {
     return this.#exited.promise;

@@ -27,7 +27,7 @@ export interface MachineReport {
   readonly findings: readonly MachineFinding[];
 }
 
-/** Features that some part of the product uses, and what is lost without them. */
+/** Every feature, and what is lost without it. */
 const FEATURE_USES: readonly (readonly [keyof typeof UffdFeature, string])[] = [
   ['EVENT_FORK', 'forks of resumed tasks cannot be followed (needs CAP_SYS_PTRACE)'],
   ['EVENT_REMAP', 'mremap in resumed tasks cannot be followed'],
@@ -40,6 +40,10 @@ const FEATURE_USES: readonly (readonly [keyof typeof UffdFeature, string])[] = [
   ['MISSING_HUGETLBFS', 'huge pages cannot be served lazily'],
   ['MINOR_SHMEM', 'minor faults on shared memory are not there (Linux 5.14)'],
   ['PAGEFAULT_FLAG_WP', 'write-protect faults are not there'],
+  ['SIGBUS', 'a fault cannot be made a SIGBUS instead of an event'],
+  ['MINOR_HUGETLBFS', 'minor faults on huge pages are not there (Linux 5.13)'],
+  ['WP_HUGETLBFS_SHMEM', 'write-protect faults on shared memory are not there (Linux 5.19)'],
+  ['WP_UNPOPULATED', 'missing pages cannot be write-protected (Linux 6.4)'],
   ['WP_ASYNC', 'asynchronous write-protection is not there (Linux 6.7)'],
   ['MOVE', 'UFFDIO_MOVE is not there (Linux 6.8)'],
 ];

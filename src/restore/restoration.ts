@@ -5,12 +5,13 @@ import { ThawError } from '../errors.js';
 import type { Checkpoint } from '../image/checkpoint.js';
 import type { LiveTask } from '../image/task.js';
 import type { RestorePlan, TaskPlan } from '../plan/restore-plan.js';
+import { createDeferred } from '../servicer/deferred.js';
 import type { TargetFigures } from '../servicer/figures.js';
 import type { Pager } from '../servicer/pager.js';
 import type { PagerTarget } from '../servicer/pager-target.js';
-import { type Access, pagesToTouch } from './access.js';
+import { type Access, pagesToTouch, SEED_MAX } from './access.js';
 import type { AddressRange } from './gaps.js';
-import { type HostProcess, TOUCH_WITHOUT_CRC } from './host-process.js';
+import { HOST_THREADS_MAX, type HostProcess, TOUCH_WITHOUT_CRC } from './host-process.js';
 import type { MappedObjects } from './mapped-objects.js';
 import { succeeded, touchInBatches } from './touch-batches.js';
 import type { UffdAccess } from './uffd-access.js';
@@ -125,9 +126,10 @@ export class Restoration implements AsyncDisposable {
    * Touches pages inside every host, as `access` says; tasks at the same time, each with `threads`
    * threads. Resolves when all are touched, in the order of {@link tasks}.
    *
-   * @throws HOST_LOST; PAGER_LOST while pages are missing; ABORTED between batches.
+   * @throws HOST_LOST; PAGER_LOST while pages are missing; ABORTED between batches, or once closed;
+   * INVALID_ARGUMENT for a seed or a number of threads out of range.
    */
-  touch(
+  async touch(
     access: Access,
     {
       seed = 1,
@@ -135,6 +137,8 @@ export class Restoration implements AsyncDisposable {
       signal,
     }: { seed?: number; threads?: number; signal?: AbortSignal } = {},
   ): Promise<TouchSummary[]> {
+    this.#checkOpen();
+    checkTouch(seed, threads);
     return this.#whileServed(
       this.tasks.map(async ({ task, plan, host, target }) => {
         const words = pagesToTouch(task, plan, access, seed).map(
@@ -159,8 +163,22 @@ export class Restoration implements AsyncDisposable {
    * @throws HOST_LOST; PAGER_LOST while pages are missing; ABORTED between batches.
    */
   async verify(signal?: AbortSignal): Promise<VerifyResult> {
+    this.#checkOpen();
     const [result] = await this.#whileServed([this.#verify(signal)]);
     return result as VerifyResult;
+  }
+
+  /** Never resolves. Rejects with HOST_LOST or PAGER_LOST when a host or the pager ends. */
+  async loss(): Promise<never> {
+    const { pager } = this.#parts;
+    const lost = createDeferred<never>();
+    for (const { host } of this.tasks) void host.exited.then(() => lost.reject(host.failure));
+    pager.once('lost', lost.reject);
+    try {
+      return await lost.promise;
+    } finally {
+      pager.off('lost', lost.reject);
+    }
   }
 
   /** Ends the hosts, then the pager if it is this restoration's own. Harmless when repeated. */
@@ -178,6 +196,7 @@ export class Restoration implements AsyncDisposable {
     const tasks: VerifyCounts[] = [];
     for (const { task, plan, host, target } of this.tasks) {
       tasks.push(await verifyTask(this.checkpoint, task, plan, host, target, signal));
+      await target?.settle();
     }
     const shared = [];
     for (const { shmid, pages } of this.plan.shared) {
@@ -194,6 +213,11 @@ export class Restoration implements AsyncDisposable {
       });
     }
     return { tasks, shared };
+  }
+
+  #checkOpen(): void {
+    if (this.#closing === undefined) return;
+    throw new ThawError('ABORTED', { what: 'the restoration was closed' });
   }
 
   async #end(): Promise<void> {
@@ -223,6 +247,17 @@ export class Restoration implements AsyncDisposable {
     );
     return performance.now() - this.#parts.startedMs;
   }
+}
+
+function checkTouch(seed: number, threads: number): void {
+  const inRange = (value: number, min: number, max: number): boolean =>
+    Number.isInteger(value) && value >= min && value <= max;
+  if (inRange(seed, 0, SEED_MAX) && inRange(threads, 1, HOST_THREADS_MAX)) return;
+  throw new ThawError('INVALID_ARGUMENT', {
+    what: 'the touch is out of range',
+    expected: `a seed from 0 to ${SEED_MAX} and 1 to ${HOST_THREADS_MAX} threads`,
+    found: `seed ${seed}, ${threads} threads`,
+  });
 }
 
 function concatenate(parts: readonly Uint32Array[]): Uint32Array {

@@ -59,6 +59,7 @@ export async function restore(
   options: RestoreOptions = {},
 ): Promise<Restoration> {
   const startedMs = performance.now();
+  checkImage(image);
   const uffdAccess = probeUffdAccess();
   const ownsCheckpoint = typeof image === 'string';
   const undo: (() => unknown)[] = [];
@@ -99,6 +100,16 @@ export async function restore(
     for (const step of undo.reverse()) await step();
     throw error;
   }
+}
+
+/** What the types say, for callers that have none. */
+function checkImage(image: unknown): void {
+  if ((typeof image === 'string' && image !== '') || image instanceof Checkpoint) return;
+  throw new ThawError('INVALID_ARGUMENT', {
+    what: 'there is nothing to restore',
+    expected: 'the path of an image directory, or a Checkpoint',
+    found: image === '' ? 'an empty path' : typeof image,
+  });
 }
 
 function liveTasks(checkpoint: Checkpoint): LiveTask[] {

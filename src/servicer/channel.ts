@@ -1,6 +1,7 @@
 /**
  * A packet socket to one of our native processes: packets in, packets out, descriptors with them.
  */
+import { ThawError } from '../errors.js';
 import { type FdWatcher, native, type ReceivedMessage } from '../native.js';
 
 /** What the owner of a channel is told. */
@@ -35,12 +36,17 @@ export class Channel {
     return this.#open;
   }
 
-  /** Sends one packet; false when the socket is full or the peer is gone. */
+  /**
+   * Sends one packet; false when the socket is full or the peer is gone.
+   *
+   * @throws EBADF when one of `fds` is not open; the channel is none the worse for it.
+   */
   send(bytes: Uint8Array, fds: readonly number[] = []): boolean {
     if (!this.#open) return false;
     try {
       return native.sendMessage(this.#fd, bytes, fds);
     } catch (error) {
+      if (error instanceof ThawError && error.code === 'EBADF') throw error;
       this.#finish(error);
       return false;
     }

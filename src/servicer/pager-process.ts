@@ -156,7 +156,14 @@ export class PagerProcess {
     while (this.#sent.size < PENDING_MAX) {
       const exchange = this.#queue[0];
       if (exchange === undefined) return;
-      if (!this.#channel.send(encodeRequest(exchange.request), exchange.fds)) return;
+      try {
+        if (!this.#channel.send(encodeRequest(exchange.request), exchange.fds)) return;
+      } catch (error) {
+        // The caller's descriptor, not the pager: only this request fails.
+        this.#queue.shift();
+        exchange.answer.reject(error);
+        continue;
+      }
       this.#queue.shift();
       this.#sent.set(exchange.request.requestId, exchange);
       exchange.timer = setTimeout(

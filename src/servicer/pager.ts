@@ -2,7 +2,7 @@
  * The pager as the control plane sees it: a process that serves the page faults of many targets.
  */
 import { EventEmitter } from 'node:events';
-import { closeSync, constants, fstatSync, openSync } from 'node:fs';
+import { closeSync, constants, fstatSync, openSync, readFileSync } from 'node:fs';
 import { errnoCode, ThawError } from '../errors.js';
 import { native } from '../native.js';
 import { encodePlan } from '../plan/plan-columns.js';
@@ -103,10 +103,11 @@ export class Pager extends EventEmitter<PagerEvents> implements AsyncDisposable 
   /**
    * Serves a target from now on.
    *
-   * @throws PAGER_REFUSED when uffd, plan or sources are not what they should be; PAGES_MISSING when a
+   * @throws INVALID_ARGUMENT, or EBADF for a descriptor that is not open; PAGER_REFUSED when uffd, plan or sources are not what they should be; PAGES_MISSING when a
    * pages image cannot be opened.
    */
   async add(options: TargetOptions): Promise<PagerTarget> {
+    checkTarget(options);
     const sources = await Promise.all(options.sources.map((source) => this.#announce(source)));
     const id = this.#nextTargetId++;
     const planFd = native.createSealedMemfd('thaw-plan', [encodePlan(options.plan)]);
@@ -245,6 +246,30 @@ export class Pager extends EventEmitter<PagerEvents> implements AsyncDisposable 
   #lose(error: ThawError): void {
     for (const target of this.#targets.values()) target.lose(error);
     this.emit('lost', error);
+  }
+}
+
+/** What the types say, for callers that have none: a wrong descriptor must not reach the pager. */
+function checkTarget({ uffd, plan, sources, pidfd }: TargetOptions): void {
+  const isFd = (value: unknown): boolean => Number.isInteger(value) && (value as number) >= 0;
+  const problem = [
+    [isFd(uffd), 'uffd: the number of an open userfaultfd (`uffd.fd` of a Uffd)'],
+    [pidfd === undefined || isPidfd(pidfd), 'pidfd: the number of an open pidfd, or none'],
+    [plan?.extents !== undefined, 'plan: one of the tasks of planRestore()'],
+    [Array.isArray(sources), 'sources: those of the plan'],
+  ].find(([right]) => right === false);
+  if (problem === undefined) return;
+  throw new ThawError('INVALID_ARGUMENT', {
+    what: 'the target cannot be added',
+    expected: String(problem[1]),
+  });
+}
+
+function isPidfd(fd: number): boolean {
+  try {
+    return /^Pid:/m.test(readFileSync(`/proc/self/fdinfo/${fd}`, 'latin1'));
+  } catch {
+    return false;
   }
 }
 

@@ -143,7 +143,58 @@ describe('thaw restore for people', () => {
   });
 });
 
+describe('thaw restore and its output', () => {
+  const shell = (command: string) =>
+    spawnSync('bash', ['-c', `set -o pipefail; ${command}`], {
+      cwd: ROOT,
+      encoding: 'utf8',
+      timeout: 15_000,
+      killSignal: 'SIGKILL',
+    });
+
+  it('fails for a bad page though nobody reads on', () => {
+    const { status, stderr } = shell(
+      'node dist/cli/main.js restore fixtures/malformed/lz4-corrupt --verify | true',
+    );
+    expect(status).toBe(1);
+    expect(stderr).toContain('thaw: PAGE_FAILED');
+  });
+
+  it('succeeds for a good image though nobody reads on', () => {
+    expect(shell('node dist/cli/main.js restore fixtures/redis --verify | true').status).toBe(0);
+  });
+
+  it('says in one line that the output cannot be written', () => {
+    const { status, stderr } = shell('node dist/cli/main.js restore fixtures/redis > /dev/full');
+    expect(status).toBe(1);
+    expect(stderr).toBe('thaw: IO_FAILED: the output cannot be written: found ENOSPC\n');
+  });
+
+  it('shows the counts of the pager with -v', async () => {
+    const { stdout } = await runThaw(
+      ...['restore', 'fixtures/redis', '-v', '--fill', 'off', '--access', 'random'],
+    );
+    expect(stdout).toContain('pager     task 31201: resident, 837 pages (3.27 MiB), 0 missing\n');
+    expect(stdout).toContain('          837 on demand, 0 filled, 0 zeroed, 0 present\n');
+  });
+});
+
 describe('thaw restore and signals', () => {
+  it.each([
+    ['thaw-pager', 'PAGER_LOST'],
+    ['thaw-host', 'HOST_LOST'],
+  ])('--keep ends with 1 when its %s is killed', async (name, code) => {
+    const command = start('restore', 'fixtures/redis', '--keep');
+    await command.printed('keeping');
+    const children = childrenOf(command.pid);
+    const victim = children.find((pid) => runningComm(pid) === name) as number;
+    process.kill(victim, 'SIGKILL');
+    const { status, stderr } = await command.done;
+    expect(stderr).toMatch(new RegExp(`^thaw: ${code}: `));
+    expect(status).toBe(1);
+    await expectGone(children);
+  });
+
   it.each(['SIGINT', 'SIGTERM'] as const)('--keep stands until %s', async (signal) => {
     const command = start('restore', 'fixtures/family', '--keep');
     await command.printed('keeping');

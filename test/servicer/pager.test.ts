@@ -144,6 +144,18 @@ describe('a pager refuses', () => {
     await expectServing(pager);
   });
 
+  it.each([
+    ['a number that is no open descriptor', { uffd: 9999 }, 'EBADF'],
+    ['a negative number', { uffd: -1 }, 'INVALID_ARGUMENT'],
+    ['an object', { uffd: {} as unknown as number }, 'INVALID_ARGUMENT'],
+    ['a pidfd that is none', { pidfd: 1 }, 'INVALID_ARGUMENT'],
+    ['no plan', { plan: undefined as unknown as TaskPlan }, 'INVALID_ARGUMENT'],
+  ])('%s without losing its other targets', async (_, options, code) => {
+    const pager = await startPager();
+    await expect(add(pager, makeMemory(4), options)).rejects.toMatchObject({ code });
+    await expectServing(pager);
+  });
+
   it('pages images that are too short, too few, or none at all', async () => {
     const pager = await startPager();
     const memory = makeMemory(16);
