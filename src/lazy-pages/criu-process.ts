@@ -9,8 +9,8 @@ import { createDeferred } from '../servicer/deferred.js';
 /** Lines of the log that an error shows, at most. */
 const SHOWN_LINES_MAX = 8;
 
-/** An error line that tells nothing of a failure: CRIU goes on without that limit. */
-const HARMLESS = /Can't setup RLIMIT_NOFILE/;
+/** Error lines that tell nothing: a limit that CRIU does without, and the last line of any failure. */
+const TELLS_NOTHING = /Can't setup RLIMIT_NOFILE|Restoring FAILED/;
 
 /** What to do about a failure, by what the log says of it. The first that fits is shown. */
 const HINTS: readonly (readonly [RegExp, string])[] = [
@@ -96,11 +96,12 @@ export class CriuProcess {
 
   #failure(how: string): ThawError {
     const log = readLog(this.#logPath);
-    const errors = log.filter((line) => /\bError\b/.test(line) && !HARMLESS.test(line));
-    const shown = (errors.length > 0 ? errors : log).slice(-SHOWN_LINES_MAX);
+    const errors = log.filter((line) => /\bError\b/.test(line) && !TELLS_NOTHING.test(line));
+    const lines = (errors.length > 0 ? errors : log).slice(-SHOWN_LINES_MAX);
+    const shown = lines.map((line) => line.replace(/\.$/, ''));
     return new ThawError('CRIU_FAILED', {
       what: `criu restore failed with ${how}`,
-      ...(shown.length > 0 ? { found: `in its log\n  ${shown.join('\n  ')}\n` } : {}),
+      ...(shown.length > 0 ? { found: `in its log\n  ${shown.join('\n  ')}` } : {}),
       hint: hintFor(shown) ?? 'For the whole log name a file: `-- --log-file FILE`',
     });
   }

@@ -7,7 +7,7 @@ import { ThawError } from '../errors.js';
 import { type AcceptedPeer, type FdWatcher, native } from '../native.js';
 
 /** Its name, which CRIU fixes. */
-export const SOCKET_NAME = 'lazy-pages.socket';
+const SOCKET_NAME = 'lazy-pages.socket';
 
 const ROOT = 0;
 

@@ -30,7 +30,7 @@ export function criuPath(): string {
 }
 
 /** The executable of a C source of test/targets, compiled once a test file. */
-export function compiled(name: 'target' | 'reaper'): string {
+function compiled(name: 'target' | 'reaper'): string {
   scratch ??= makeDirectory();
   const path = join(scratch, name);
   if (!existsSync(path)) {
