@@ -29,7 +29,15 @@ export {
 } from './image/describe-image.js';
 export type { ImageFile, MemfdFile, RegularFile } from './image/files.js';
 export type { CompressMode, Inventory } from './image/inventory.js';
-export type { ImageExtent, LayeredPagemap } from './image/layered-pagemap.js';
+export type {
+  ImageExtent,
+  LayeredPagemap,
+  PageSpan,
+  PayloadPlace,
+  RunColumns,
+} from './image/layered-pagemap.js';
+export type { Pagemap } from './image/pagemap.js';
+export type { PagesImage } from './image/pages-image.js';
 export type { ImageDirectory } from './image/parent-chain.js';
 export type {
   DeadTask,
@@ -48,9 +56,11 @@ export {
 export type { Vma, VmaClass } from './image/vma.js';
 export {
   CheckpointWriter,
+  type PagemapName,
   type StorageMode,
   type WriterOptions,
 } from './pack/checkpoint-writer.js';
+export type { OutputFile } from './pack/output-file.js';
 export {
   type PackOptions,
   type PackProgress,
@@ -59,6 +69,7 @@ export {
   type UnpackOptions,
   unpackImage,
 } from './pack/pack-image.js';
+export type { PagemapCounts, WrittenRun } from './pack/pagemap-writer.js';
 export { type PlanOptions, planRestore } from './plan/plan-restore.js';
 export {
   type BlockColumns,
@@ -74,7 +85,8 @@ export {
   type TaskPlan,
 } from './plan/restore-plan.js';
 export { type Access, parseAccess } from './restore/access.js';
-export type { HostProcess, TouchResults } from './restore/host-process.js';
+export type { AddressRange } from './restore/gaps.js';
+export { type HostProcess, TOUCH_FAILED, type TouchResults } from './restore/host-process.js';
 export { checkMachine, type MachineFinding, type MachineReport } from './restore/machine-check.js';
 export {
   Restoration,

@@ -130,7 +130,7 @@ function toPages(extents: readonly RawExtent[]): Map<bigint, number> {
 }
 
 /** Every page address of a span. */
-export function pagesOf({ start, end }: { start: bigint; end: bigint }): bigint[] {
+function pagesOf({ start, end }: { start: bigint; end: bigint }): bigint[] {
   return Array.from({ length: Number((end - start) / PAGE) }, (_, i) => start + BigInt(i) * PAGE);
 }
 
