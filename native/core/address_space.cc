@@ -1,6 +1,7 @@
 #include "address_space.h"
 
 #include <sys/mman.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -133,6 +134,15 @@ void AddressSpace::MarkRemoved(const AddressRange& image) {
 
 bool AddressSpace::IsGone() const { return Probe() == ESRCH; }
 
+uffd::Value AddressSpace::Read(abi::Message* messages, size_t capacity) const {
+  const iovec vector{messages, capacity * sizeof(abi::Message)};
+  const ssize_t count = ::preadv2(uffd_.get(), &vector, 1, -1, RWF_NOWAIT);
+  if (count >= 0) return {static_cast<long>(count / sizeof(abi::Message)), 0};
+  // Kernels before 6.10 do not know it for a uffd.
+  if (errno == EOPNOTSUPP) return uffd::Read(uffd_.get(), messages, capacity);
+  return {0, errno};
+}
+
 // The error of a copy that cannot install anything.
 int AddressSpace::Probe() const {
   const uint64_t vaddr = plan_->region_count() > 0 ? plan_->region_start(0) : kAnyVaddr;
@@ -144,7 +154,7 @@ int AddressSpace::Probe() const {
 void AddressSpace::ReleaseEventWaiters() const {
   for (int round = 0; round < kReleaseRoundsMax; ++round) {
     abi::Message message;
-    while (uffd::Read(uffd_.get(), &message, 1).ok()) {
+    while (Read(&message, 1).ok()) {
       // Nothing is missing here, so nothing is missing in a child.
       if (message.event == abi::kEventFork) Fd(static_cast<int>(message.fork.ufd));
     }
@@ -181,6 +191,7 @@ std::vector<AddressRange> AddressSpace::ImageRangesOf(uint64_t start, uint64_t e
 
 std::vector<PageError> AddressSpace::TakeErrors() {
   const std::lock_guard<std::mutex> lock(errors_mutex_);
+  has_errors_.store(false, std::memory_order_release);
   return std::exchange(errors_, {});
 }
 

@@ -75,6 +75,9 @@ class AddressSpace {
   bool fill_wanted() const { return fill_wanted_.load(std::memory_order_acquire); }
   void want_fill() { fill_wanted_.store(true, std::memory_order_release); }
 
+  // Fault thread: reads messages of the uffd. Never waits (EAGAIN), although any other holder of
+  // the descriptor may make it a blocking one.
+  uffd::Value Read(abi::Message* messages, size_t capacity) const;
   // Fault thread: whether the address space is no more, by a copy that cannot install anything.
   // After an exec the process lives on, but what the uffd was for does not.
   bool IsGone() const;
@@ -101,6 +104,7 @@ class AddressSpace {
 
   // Failures since the last call.
   std::vector<PageError> TakeErrors();
+  bool has_errors() const { return has_errors_.load(std::memory_order_acquire); }
 
  private:
   AddressSpace(uint64_t id, Fd uffd, Fd pidfd, std::shared_ptr<const Plan> plan, Arena* arena);
@@ -118,6 +122,7 @@ class AddressSpace {
   void Settle(uint32_t page_index, uint32_t page_count, PageState state, Figures::Counter* counter);
   uint32_t SettleOne(uint32_t page_index, uint64_t vaddr, PageState state,
                      Figures::Counter* counter);
+  void RecordError(const PageError& error);
   void SettlePoisoned(const Extent& extent, uint32_t page, uint32_t page_count, uint64_t vaddr,
                       int error);
   void Unclaim(uint32_t page_index, uint32_t page_count);
@@ -144,6 +149,7 @@ class AddressSpace {
   std::atomic<bool> fill_wanted_{false};
   std::mutex errors_mutex_;
   std::vector<PageError> errors_;
+  std::atomic<bool> has_errors_{false};
 };
 
 }  // namespace thaw

@@ -166,8 +166,9 @@ Outcome AddressSpace::InstallClaimed(const Extent& extent, const PageRun& run, u
             Unclaim(page_index, page_count);
             return Outcome::kDeferred;
           }
-          // Not mapped or not registered any more, and no event about it is unread: nothing of ours
-          // belongs there.
+          // Not mapped or not registered, and no event about it came: the page cannot get there,
+          // and whoever set the ranges up has to know.
+          RecordError({vaddr, 1, extent.source, ENOENT});
           settled = SettleOne(page_index, vaddr, PageState::kRemoved, &figures_->removed_pages);
           break;
         case ESRCH:
@@ -242,14 +243,26 @@ uint32_t AddressSpace::SettleOne(uint32_t page_index, uint64_t vaddr, PageState 
   return 1;
 }
 
+// Neighbours with the same failure become one.
+void AddressSpace::RecordError(const PageError& error) {
+  const std::lock_guard<std::mutex> lock(errors_mutex_);
+  has_errors_.store(true, std::memory_order_release);
+  if (!errors_.empty()) {
+    PageError& last = errors_.back();
+    if (last.error == error.error && last.source == error.source &&
+        last.vaddr + last.page_count * kPageSize == error.vaddr) {
+      last.page_count += error.page_count;
+      return;
+    }
+  }
+  if (errors_.size() < kErrorsMax) errors_.push_back(error);
+}
+
 // Waiting threads are woken last, so that whoever sees a touch fail finds the reason in the
 // figures.
 void AddressSpace::SettlePoisoned(const Extent& extent, uint32_t page, uint32_t page_count,
                                   uint64_t vaddr, int error) {
-  {
-    const std::lock_guard<std::mutex> lock(errors_mutex_);
-    if (errors_.size() < kErrorsMax) errors_.push_back({vaddr, page_count, extent.source, error});
-  }
+  RecordError({vaddr, page_count, extent.source, error});
   Settle(extent.page_index + page, page_count, PageState::kPoisoned, &figures_->poisoned_pages);
   uffd::Wake(uffd_.get(), PageRange(vaddr, page_count));
 }

@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 
+#include <cstring>
 #include <new>
 
 namespace thaw {
@@ -77,7 +78,10 @@ void Arena::Release(uint8_t* address, uint64_t byte_length) {
 
 // Gives the memory back; the range reads as zeros afterwards.
 void Arena::Discard(uint64_t offset, uint64_t byte_length) {
-  ::fallocate(fd_.get(), FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, offset, byte_length);
+  constexpr int kPunch = FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE;
+  if (::fallocate(fd_.get(), kPunch, offset, byte_length) == 0) return;
+  // Old page states would make the next target's missing pages zero.
+  std::memset(mapping_.data() + offset, 0, byte_length);
 }
 
 }  // namespace thaw

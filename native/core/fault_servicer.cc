@@ -150,7 +150,7 @@ void FaultServicer::Run() {
         if (Poll(served->space->pidfd()) != 0) Finish(served.get(), TargetState::kGone);
         continue;
       }
-      // Another holder made it blocking: that must not hold everybody up.
+      // Another holder made it blocking: poll(2) fails then.
       if (events[i].events & EPOLLERR) MakeNonBlocking(served->space->uffd());
       ReadAndServe(served);
     }
@@ -243,7 +243,7 @@ void FaultServicer::ReadAndServe(const std::shared_ptr<Served>& served) {
   abi::Message messages[kMessagesMax];
   for (int round = 0; round < kRoundsMax && !space->retired(); ++round) {
     space->gate().LockExclusive();
-    const uffd::Value read = ReadMessages(space->uffd(), messages);
+    const uffd::Value read = ReadMessages(*space, messages);
     const size_t count = read.ok() ? static_cast<size_t>(read.value) : 0;
     const uint64_t read_ns = MonotonicNs();
     for (size_t i = 0; i < count; ++i) {
@@ -319,12 +319,12 @@ void FaultServicer::RetryDeferred() {
 
 // A fork's message needs a descriptor for the child. When there is none, read(2) fails, the message
 // stays, and the whole target would wait for it.
-uffd::Value FaultServicer::ReadMessages(int uffd, abi::Message* messages) {
+uffd::Value FaultServicer::ReadMessages(const AddressSpace& space, abi::Message* messages) {
   if (!spare_.valid()) spare_ = Fd(::eventfd(0, EFD_CLOEXEC));
-  const uffd::Value read = uffd::Read(uffd, messages, kMessagesMax);
+  const uffd::Value read = space.Read(messages, kMessagesMax);
   if ((read.error != EMFILE && read.error != ENFILE) || !spare_.valid()) return read;
   spare_.Reset();
-  return uffd::Read(uffd, messages, 1);
+  return space.Read(messages, 1);
 }
 
 void FaultServicer::AcceptFork(const Served& parent, int child_fd) {
@@ -357,7 +357,7 @@ void FaultServicer::Unwatch(const AddressSpace& space) {
 // Passes failures on and lets go of a target that has everything.
 void FaultServicer::Report(Served* served) {
   AddressSpace* const space = served->space.get();
-  if (space->figures().poisoned_pages.load(std::memory_order_relaxed) != 0) {
+  if (space->has_errors()) {
     for (const PageError& error : space->TakeErrors()) {
       sink_({PagerEventKind::kPageError, error.error, space->id(), error.vaddr, error.page_count,
              error.source});

@@ -73,7 +73,7 @@ class FaultServicer {
   void RetryDeferred();
   int WaitMsMax() const;
   void ProbeTargets();
-  uffd::Value ReadMessages(int uffd, abi::Message* messages);
+  uffd::Value ReadMessages(const AddressSpace& space, abi::Message* messages);
   void AcceptFork(const Served& parent, int child_fd);
   void RefuseFork(const AddressSpace& parent, int child_fd, int error);
   void Unwatch(const AddressSpace& space);

@@ -157,7 +157,7 @@ export class PagerTarget extends EventEmitter<PagerTargetEvents> {
         what: `${pageCount} page${pageCount === 1 ? '' : 's'} at ${formatVaddr(vaddr)} cannot be produced`,
         found: reason,
         where: sourcePath,
-        hint: 'The pages are poisoned (SIGBUS when touched); check the image with `thaw verify`',
+        hint: 'A touch is SIGBUS where they could be poisoned; check the image with `thaw verify`',
       }),
     );
   }

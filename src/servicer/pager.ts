@@ -278,6 +278,8 @@ function failureText(errno: number): string {
   switch (errnoCode(errno)) {
     case 'EBADMSG':
       return 'a block that is not what LZ4 wrote';
+    case 'ENOENT':
+      return 'an address that is not registered with the userfaultfd, or not mapped';
     case 'ENODATA':
     case 'EFAULT':
       return 'a pages image that ends before the page';

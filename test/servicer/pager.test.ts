@@ -4,6 +4,7 @@ import { closeSync, openSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import type { ThawError } from '../../src/errors.js';
 import { native } from '../../src/native.js';
 import type { TaskPlan } from '../../src/plan/restore-plan.js';
 import type { Pager } from '../../src/servicer/pager.js';
@@ -118,6 +119,24 @@ describe('a pager', () => {
     await expectServing(pager);
     const before = openDescriptors(pager.pid).filter((name) => name.includes('userfaultfd'));
     expect(before).toEqual([]);
+  });
+});
+
+describe('a pager and ranges that nobody registered', () => {
+  it('tells of their pages: they cannot have come', async () => {
+    const pager = await startPager();
+    const memory = makeMemory(8);
+    memory.uffd.unregister(memory.mapping.vaddr, 3 * 4096);
+    const target = await add(pager, memory);
+    const errors: ThawError[] = [];
+    target.on('pageError', (error) => errors.push(error));
+    await target.fill();
+    await within(target.finished);
+    expect(target.figures()).toMatchObject({ filledPages: 5, removedPages: 3 });
+    expect(errors.map(({ code, found }) => [code, found])).toEqual([
+      ['PAGE_FAILED', 'an address that is not registered with the userfaultfd, or not mapped'],
+    ]);
+    expect(errors[0]?.message).toContain('3 pages at 0x');
   });
 });
 
