@@ -5,6 +5,7 @@ import { LZ4_REGION_BYTES_MAX } from '../limits.js';
 import { fieldTag, hasField, thaw } from '../proto/messages.js';
 import { offsetInPage, toBigint, toNumber, wordsToPageNumber } from '../proto/uint64.js';
 import type { Inventory } from './inventory.js';
+import { decodePlainEntry, type PlainEntry } from './plain-entry.js';
 import { decodeRecord, formatPlace, type RecordPlace } from './record-file.js';
 
 /** Flags of a pagemap entry. Source: docs/images.md. */
@@ -17,6 +18,8 @@ const PAGE_COUNT_MAX = 0xffff_ffff;
 const REGION_PAGES_MAX = LZ4_REGION_BYTES_MAX / PAGE_SIZE;
 const FIELD_MAX = 8;
 const WIRE_TYPE_BYTES = 2;
+/** Stored or in the parent, lazy or not: the flags that need no second look. */
+const PLAIN_FLAGS: ReadonlySet<number> = new Set([1, 3, 4, 6, 12, 14]);
 const NO_SIZES: readonly number[] = [];
 
 /** One entry, decoded and checked. */
@@ -46,11 +49,20 @@ export function decodeEntry(
   place: RecordPlace,
   inventory: Inventory,
 ): PagemapEntry {
+  const plain = decodePlainEntry(bytes);
+  if (plain !== undefined && PLAIN_FLAGS.has(plain.flags)) return toEntry(plain);
   const message = decodeRecord(thaw.PagemapEntry, bytes, place);
   const nestedUnknown = message.$unknowns !== undefined && checkUnknowns(message, place);
-  const { firstPage, pageCount } = checkSpan(message, place);
-  const flags = checkFlags(message, place);
-  const entry: PagemapEntry = {
+  const span = checkSpan(message, place);
+  const entry = toEntry({ ...span, flags: checkFlags(message, place) });
+  if (hasCompression(message)) checkBlocks(message, entry, place, inventory);
+  else if (nestedUnknown && inventory.compress !== 'off') checkLayout(message, entry, place);
+  return entry;
+}
+
+/** An entry as it is while nothing is known of compression. */
+function toEntry({ firstPage, pageCount, flags }: PlainEntry): PagemapEntry {
+  return {
     firstPage,
     pageCount,
     flags,
@@ -59,9 +71,6 @@ export function decodeEntry(
     payloadBytes: (flags & PAGEMAP_FLAG.present) === 0 ? 0 : pageCount * PAGE_SIZE,
     doubtful: false,
   };
-  if (hasCompression(message)) checkBlocks(message, entry, place, inventory);
-  else if (nestedUnknown && inventory.compress !== 'off') checkLayout(message, entry, place);
-  return entry;
 }
 
 /** An error of one entry, with its place and address. */
