@@ -146,15 +146,14 @@ async function readMagic(input: ChunkedInput): Promise<number> {
 }
 
 function takeLength(input: ChunkedInput, record: number): number {
+  // What is only needed for an error is not made before: there may be a million records.
   const byte = input.position;
-  // Only where it is needed: there may be a million records.
-  const where = (): string => formatPlace({ path: input.path, record, byte });
   if (input.remaining < 4) {
     throw new ThawError('RECORD_TRUNCATED', {
       what: 'the file ends inside the length of a record',
       expected: '4 bytes',
       found: String(input.remaining),
-      where: where(),
+      where: formatPlace({ path: input.path, record, byte }),
     });
   }
   const length = input.takeUint32();
@@ -163,7 +162,7 @@ function takeLength(input: ChunkedInput, record: number): number {
       what: 'a record is longer than any record can be',
       expected: `at most ${RECORD_BYTES_MAX} bytes`,
       found: String(length),
-      where: where(),
+      where: formatPlace({ path: input.path, record, byte }),
     });
   }
   if (length > input.remaining) {
@@ -171,7 +170,7 @@ function takeLength(input: ChunkedInput, record: number): number {
       what: 'the file ends inside a record',
       expected: `${length} bytes`,
       found: String(input.remaining),
-      where: where(),
+      where: formatPlace({ path: input.path, record, byte }),
     });
   }
   return length;
