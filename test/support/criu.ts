@@ -193,13 +193,17 @@ export function resetExchange({ exchange }: Pick<DumpedTarget, 'exchange'>): voi
   }
 }
 
-/** Ends restored tasks, and waits until their pids are free. */
+/**
+ * Ends restored tasks, and waits until their pids are free. Who restored them ends by itself then, or
+ * else is killed.
+ */
 export async function endTasks(pids: readonly number[], restored: Started): Promise<void> {
   for (const pid of pids) {
     if (runningComm(pid) === 'target') process.kill(pid, 'SIGKILL');
   }
-  killTree(restored.child.pid ?? 0);
+  const left = setTimeout(() => killTree(restored.child.pid ?? 0), pids.length > 0 ? 3_000 : 0);
   await restored.ended;
+  clearTimeout(left);
   await until('free pids', () => pids.every((pid) => !existsSync(`/proc/${pid}`)), DEADLINE_MS);
 }
 
