@@ -29,6 +29,7 @@ export class PagerTarget extends EventEmitter<PagerTargetEvents> {
   readonly #process: PagerProcess;
   readonly #figuresFd: number;
   #slot = -1;
+  #ended = false;
   readonly #forget: () => void;
   readonly #finished = createDeferred<TargetEnd>();
   readonly #waiting = new Map<number, () => void>();
@@ -98,6 +99,7 @@ export class PagerTarget extends EventEmitter<PagerTargetEvents> {
    * emitted: the pager wakes a thread before it counts what it did for it.
    */
   async settle(): Promise<void> {
+    if (this.#ended) return;
     await this.#requestAndWait({ op: REQUEST.settle });
   }
 
@@ -136,6 +138,7 @@ export class PagerTarget extends EventEmitter<PagerTargetEvents> {
 
   /** @internal */
   finish(end: TargetEnd): void {
+    this.#ended = true;
     this.#finished.resolve(end);
   }
 
