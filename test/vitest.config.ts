@@ -13,8 +13,8 @@ export default defineConfig({
   },
   test: {
     include: ['test/**/*.test.ts'],
-    // They need CRIU, and more time: vitest.criu.config.ts.
-    exclude: ['test/lazy-pages/**'],
+    // They need more time, or CRIU: vitest.system.config.ts, vitest.criu.config.ts.
+    exclude: ['test/system/**', 'test/lazy-pages/**'],
     pool: 'forks',
     testTimeout: 20_000,
     hookTimeout: 20_000,
