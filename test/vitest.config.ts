@@ -16,6 +16,8 @@ export default defineConfig({
     // They need more time, or CRIU: vitest.system.config.ts, vitest.criu.config.ts.
     exclude: ['test/system/**', 'test/lazy-pages/**'],
     pool: 'forks',
+    // The default leaves a core idle, on two cores half of them.
+    maxWorkers: 2,
     testTimeout: 20_000,
     hookTimeout: 20_000,
   },
