@@ -3,6 +3,7 @@
  */
 import { ThawError } from '../errors.js';
 import type { Restoration, TouchSummary, VerifyResult } from '../restore/restoration.js';
+import { joinLatencies } from '../restore/touch-batches.js';
 import {
   type LatencySummary,
   summarizeHistograms,
@@ -105,7 +106,7 @@ export function buildReport(outcome: RestoreOutcome): RestoreReport {
       residentMs: residentMs === null ? null : roundMs(residentMs),
     },
     latencyUs: {
-      host: summarizeLatencies(joinLatencies(touched)),
+      host: summarizeLatencies(joinLatencies(touched.map(({ latencyNs }) => latencyNs))),
       pager: summarizeHistograms(figures.flatMap((figure) => figure?.latency ?? [])),
     },
     errors: errors.map(toErrorEntry),
@@ -139,15 +140,4 @@ function roundMs(ms: number): number {
 function toErrorEntry(error: unknown): { code: string; message: string } {
   if (error instanceof ThawError) return { code: error.code, message: error.message };
   return { code: 'UNEXPECTED', message: error instanceof Error ? error.message : String(error) };
-}
-
-function joinLatencies(touched: readonly TouchSummary[]): Uint32Array {
-  const parts = touched.map(({ latencyNs }) => latencyNs);
-  const joined = new Uint32Array(parts.reduce((sum, part) => sum + part.length, 0));
-  let at = 0;
-  for (const part of parts) {
-    joined.set(part, at);
-    at += part.length;
-  }
-  return joined;
 }

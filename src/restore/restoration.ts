@@ -13,7 +13,7 @@ import { type Access, pagesToTouch, SEED_MAX } from './access.js';
 import type { AddressRange } from './gaps.js';
 import { HOST_THREADS_MAX, type HostProcess, TOUCH_WITHOUT_CRC } from './host-process.js';
 import type { MappedObjects } from './mapped-objects.js';
-import { succeeded, touchInBatches } from './touch-batches.js';
+import { joinLatencies, succeeded, touchInBatches } from './touch-batches.js';
 import type { UffdAccess } from './uffd-access.js';
 import { type VerifyCounts, verifyShared, verifyTask } from './verify.js';
 
@@ -148,7 +148,7 @@ export class Restoration implements AsyncDisposable {
         for await (const batch of touchInBatches(host, words, { threads, signal })) {
           latencies.push(succeeded(batch.latencyNs));
         }
-        const latencyNs = concatenate(latencies);
+        const latencyNs = joinLatencies(latencies);
         const failed = words.length - latencyNs.length;
         await target?.settle();
         return { touched: words.length, failed, latencyNs };
@@ -258,14 +258,4 @@ function checkTouch(seed: number, threads: number): void {
     expected: `a seed from 0 to ${SEED_MAX} and 1 to ${HOST_THREADS_MAX} threads`,
     found: `seed ${seed}, ${threads} threads`,
   });
-}
-
-function concatenate(parts: readonly Uint32Array[]): Uint32Array {
-  const whole = new Uint32Array(parts.reduce((sum, part) => sum + part.length, 0));
-  let at = 0;
-  for (const part of parts) {
-    whole.set(part, at);
-    at += part.length;
-  }
-  return whole;
 }

@@ -37,6 +37,17 @@ export function succeeded(latencyNs: Uint32Array): Uint32Array {
   return latencyNs.filter((latency) => latency !== TOUCH_FAILED);
 }
 
+/** All of `parts` in a row. */
+export function joinLatencies(parts: readonly Uint32Array[]): Uint32Array {
+  const whole = new Uint32Array(parts.reduce((sum, part) => sum + part.length, 0));
+  let at = 0;
+  for (const part of parts) {
+    whole.set(part, at);
+    at += part.length;
+  }
+  return whole;
+}
+
 /** @throws ABORTED once `signal` is aborted. */
 export function throwIfAborted(signal: AbortSignal | undefined): void {
   if (signal?.aborted) throw new ThawError('ABORTED', { what: 'the restore was stopped' });
