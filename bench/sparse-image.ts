@@ -22,12 +22,16 @@ export interface SparseImage {
   remove(): void;
 }
 
-/** One task with one anonymous area of `byteLength` bytes, all of it stored. */
-export function makeSparseImage(byteLength: number): SparseImage {
+/**
+ * One task with one anonymous area of `byteLength` bytes, of which `storedBytes` are stored, in entries
+ * that are spread evenly.
+ */
+export function makeSparseImage(byteLength: number, storedBytes = byteLength): SparseImage {
+  const count = storedBytes / PAGE_SIZE / ENTRY_PAGES;
   return writeSparse({
-    entries: listEntries(byteLength / PAGE_SIZE / ENTRY_PAGES, ENTRY_PAGES, ENTRY_PAGES),
+    entries: listEntries(count, ENTRY_PAGES, byteLength / PAGE_SIZE / count),
     areaBytes: byteLength,
-    pagesBytes: byteLength,
+    pagesBytes: storedBytes,
     compress: 0,
   });
 }
