@@ -56,8 +56,8 @@ Outcome AddressSpace::ServeData(const Extent& extent, uint64_t vaddr, const Tran
   const uint32_t page = static_cast<uint32_t>((image.address - extent.vaddr) / kPageSize);
   if (extent.block_pages != 0) {
     // The faulted page first; the rest of what was decoded with it afterwards.
-    const PageRun run =
-        reader->Read(*plan_, extent, page, static_cast<uint32_t>(wanted.end - runtime_page));
+    const PageRun run = reader->Read(
+        *plan_, extent, page, static_cast<uint32_t>(wanted.end - runtime_page), Patience::kWait);
     const Outcome outcome = InstallClaimed(extent, run, page, 1, vaddr, &figures_->demand_pages);
     if (outcome != Outcome::kDone || run.error != 0) return outcome;
     return InstallRun(extent, run, &figures_->demand_pages) == Outcome::kGone ? Outcome::kGone
@@ -74,9 +74,17 @@ Outcome AddressSpace::ServeData(const Extent& extent, uint64_t vaddr, const Tran
                           image.byte_length / kPageSize - 1});
   const uint32_t behind =
       states_.ClaimRun(extent.page_index + page + 1, static_cast<uint32_t>(after));
-  const PageRun run = reader->Read(*plan_, extent, first, page - first + 1 + behind);
-  return InstallClaimed(extent, run, first, run.page_count, vaddr - (page - first) * kPageSize,
-                        &figures_->demand_pages);
+  const uint32_t count = page - first + 1 + behind;
+  const PageRun run = reader->Read(*plan_, extent, first, count, Patience::kWait);
+  if (run.page_count == count) {
+    return InstallClaimed(extent, run, first, count, vaddr - (page - first) * kPageSize,
+                          &figures_->demand_pages);
+  }
+  // Something in the window cannot be read: then the faulted page alone.
+  Unclaim(extent.page_index + first, page - first);
+  Unclaim(extent.page_index + page + 1, behind);
+  const PageRun alone = reader->Read(*plan_, extent, page, 1, Patience::kWait);
+  return InstallClaimed(extent, alone, page, 1, vaddr, &figures_->demand_pages);
 }
 
 Outcome AddressSpace::ServeZero(uint64_t vaddr) {
@@ -100,12 +108,8 @@ Outcome AddressSpace::ServeZero(uint64_t vaddr) {
 
 Outcome AddressSpace::Fill(const Extent& extent, uint32_t page, uint32_t page_count_max,
                            PageReader* reader, uint32_t* page_done) {
-  const PageRun run = reader->Read(*plan_, extent, page, page_count_max);
+  const PageRun run = reader->Read(*plan_, extent, page, page_count_max, Patience::kWait);
   *page_done = run.first_page + run.page_count;
-  if (extent.block_pages == 0) {
-    plan_->source(extent.source)
-        .Populate(extent.file_offset + run.first_page * kPageSize, run.page_count * kPageSize);
-  }
   gate_.LockShared();
   const Outcome outcome =
       retired() ? Outcome::kGone : InstallRun(extent, run, &figures_->filled_pages);
@@ -180,12 +184,7 @@ Outcome AddressSpace::InstallClaimed(const Extent& extent, const PageRun& run, u
           return Outcome::kDeferred;
         default:
           if (error == 0) {
-            // A copy's error is its first page's; the file's end is somewhere in the run.
-            if (result.error == ENODATA && wanted > 1) {
-              limit = 1;
-            } else {
-              error = result.error;
-            }
+            error = result.error;
             continue;
           }
           EndTarget();
@@ -208,10 +207,6 @@ uffd::Result AddressSpace::Install(const Extent& extent, const PageRun& run, uin
   // Never zeros, never a hang: a touch of these pages is SIGBUS from now on.
   if (error != 0) return uffd::Poison(uffd_.get(), range, abi::kPoisonDontWake);
   if (run.zero) return uffd::Zeropage(uffd_.get(), range);
-  if (extent.block_pages == 0) {
-    const uint64_t offset = extent.file_offset + page * kPageSize;
-    if (!plan_->source(extent.source).Holds(offset, range.length)) return {0, ENODATA};
-  }
   return uffd::Copy(uffd_.get(), range.start, run.source + (page - run.first_page) * kPageSize,
                     range.length);
 }

@@ -17,17 +17,28 @@ uint32_t PagesOfBlock(const Extent& extent, uint32_t index) {
 }  // namespace
 
 PageRun PageReader::Read(const Plan& plan, const Extent& extent, uint32_t page,
-                         uint32_t page_count_max) {
-  if (extent.block_pages != 0) return ReadBlocks(plan, extent, page, page_count_max);
+                         uint32_t page_count_max, Patience patience) {
+  if (extent.block_pages != 0) return ReadBlocks(plan, extent, page, page_count_max, patience);
+  return ReadRaw(plan, extent, page, page_count_max, patience);
+}
+
+PageRun PageReader::ReadRaw(const Plan& plan, const Extent& extent, uint32_t page,
+                            uint32_t page_count_max, Patience patience) {
   PageRun run;
   run.first_page = page;
   run.page_count = std::min(page_count_max, extent.page_count - page);
-  run.source = plan.source(extent.source).MappedAt(extent.file_offset + page * kPageSize);
+  const uint64_t byte_length = run.page_count * kPageSize;
+  if (pages_.size() < byte_length) pages_.resize(byte_length);
+  run.error =
+      plan.source(extent.source)
+          .Read(pages_.data(), byte_length, extent.file_offset + page * kPageSize, patience);
+  if (run.error != 0 && run.page_count > 1) return ReadRaw(plan, extent, page, 1, patience);
+  run.source = reinterpret_cast<uint64_t>(pages_.data());
   return run;
 }
 
 PageRun PageReader::ReadBlocks(const Plan& plan, const Extent& extent, uint32_t page,
-                               uint32_t page_count_max) {
+                               uint32_t page_count_max, Patience patience) {
   const uint32_t last_block = (extent.skip_pages + extent.page_count - 1) / extent.block_pages;
   const uint32_t first = (extent.skip_pages + page) / extent.block_pages;
   const bool zero = plan.block_size(extent.first_block + first) == 0;
@@ -48,16 +59,15 @@ PageRun PageReader::ReadBlocks(const Plan& plan, const Extent& extent, uint32_t 
   run.page_count = to - from;
   run.zero = zero;
   if (!zero) {
-    run.error = Decode(plan, extent, first, blocks);
-    // One bad block must not take its neighbours along.
-    if (run.error != 0 && blocks > 1) return ReadBlocks(plan, extent, page, 1);
+    run.error = Decode(plan, extent, first, blocks, patience);
+    if (run.error != 0 && blocks > 1) return ReadBlocks(plan, extent, page, 1, patience);
     run.source = reinterpret_cast<uint64_t>(pages_.data()) + (from - block_start) * kPageSize;
   }
   return run;
 }
 
 int PageReader::Decode(const Plan& plan, const Extent& extent, uint32_t first_block,
-                       uint32_t block_count) {
+                       uint32_t block_count, Patience patience) {
   const uint64_t before = plan.BlockPayloadBefore(extent.first_block + first_block);
   uint64_t stored_bytes = 0, page_bytes = 0;
   for (uint32_t i = first_block; i < first_block + block_count; ++i) {
@@ -68,7 +78,7 @@ int PageReader::Decode(const Plan& plan, const Extent& extent, uint32_t first_bl
   if (pages_.size() < page_bytes) pages_.resize(page_bytes);
   const uint64_t offset =
       extent.file_offset + (before - plan.BlockPayloadBefore(extent.first_block));
-  const int error = plan.source(extent.source).Read(stored_.data(), stored_bytes, offset);
+  const int error = plan.source(extent.source).Read(stored_.data(), stored_bytes, offset, patience);
   if (error != 0) return error;
   const uint8_t* from = stored_.data();
   uint8_t* to = pages_.data();

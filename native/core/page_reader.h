@@ -1,5 +1,5 @@
-// Produces the bytes of a run of data pages: raw pages by address, LZ4 blocks decoded into a
-// buffer.
+// Produces the bytes of a run of data pages in a buffer: raw pages as they are stored, LZ4 blocks
+// decoded.
 //
 // One reader a thread; the bytes of a run are valid until the reader's next call.
 #ifndef THAW_NATIVE_CORE_PAGE_READER_H_
@@ -18,20 +18,26 @@ struct PageRun {
   uint32_t page_count = 0;
   bool zero = false;    // stored as all zero; `source` is not set
   uint64_t source = 0;  // address of the bytes, for UFFDIO_COPY
-  int error = 0;        // positive errno: these pages cannot be produced (EBADMSG: corrupt block)
+  int error = 0;        // positive errno: these pages cannot be produced (EBADMSG: corrupt block;
+                        // EAGAIN: not without waiting)
 };
 
 class PageReader {
  public:
   // The run that begins with the block that holds page `page` of `extent`, and that reaches over
   // whole blocks while they fit into `page_count_max` pages; a single block may be longer than
-  // that. Raw extents begin at `page` itself.
-  PageRun Read(const Plan& plan, const Extent& extent, uint32_t page, uint32_t page_count_max);
+  // that. Raw extents begin at `page` itself. A run that cannot be produced is tried again with the
+  // first block, or raw page, alone: one that is bad must not take its neighbours along.
+  PageRun Read(const Plan& plan, const Extent& extent, uint32_t page, uint32_t page_count_max,
+               Patience patience);
 
  private:
-  PageRun ReadBlocks(const Plan& plan, const Extent& extent, uint32_t page,
-                     uint32_t page_count_max);
-  int Decode(const Plan& plan, const Extent& extent, uint32_t first_block, uint32_t block_count);
+  PageRun ReadRaw(const Plan& plan, const Extent& extent, uint32_t page, uint32_t page_count_max,
+                  Patience patience);
+  PageRun ReadBlocks(const Plan& plan, const Extent& extent, uint32_t page, uint32_t page_count_max,
+                     Patience patience);
+  int Decode(const Plan& plan, const Extent& extent, uint32_t first_block, uint32_t block_count,
+             Patience patience);
 
   std::vector<uint8_t> stored_;
   std::vector<uint8_t> pages_;

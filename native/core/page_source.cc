@@ -1,14 +1,12 @@
 #include "page_source.h"
 
 #include <sys/stat.h>
+#include <sys/uio.h>
+#include <unistd.h>
 
 #include <cerrno>
 
 namespace thaw {
-namespace {
-constexpr int kMadvPopulateRead = 22;
-constexpr uint64_t kPageMask = 4095;
-}  // namespace
 
 std::shared_ptr<PageSource> PageSource::Open(Fd fd, int* error) {
   struct stat status;
@@ -20,37 +18,21 @@ std::shared_ptr<PageSource> PageSource::Open(Fd fd, int* error) {
     *error = EINVAL;
     return nullptr;
   }
-  const uint64_t byte_length = status.st_size;
-  UniqueMapping mapping;
-  if (byte_length > 0) {
-    mapping = UniqueMapping::Map(byte_length, PROT_READ, MAP_SHARED, fd.get());
-    if (!mapping.valid()) {
-      *error = errno;
-      return nullptr;
-    }
-  }
   *error = 0;
-  return std::shared_ptr<PageSource>(
-      new PageSource(std::move(fd), std::move(mapping), byte_length));
+  return std::shared_ptr<PageSource>(new PageSource(std::move(fd), status.st_size));
 }
 
-bool PageSource::Holds(uint64_t offset, uint64_t byte_length) const {
-  struct stat status;
-  return ::fstat(fd_.get(), &status) == 0 &&
-         offset + byte_length <= static_cast<uint64_t>(status.st_size);
-}
-
-void PageSource::Populate(uint64_t offset, uint64_t byte_length) const {
-  // A failure (an old kernel, a short file) shows itself at the copy.
-  const uint64_t start = offset & ~kPageMask;
-  ::madvise(mapping_.data() + start, offset + byte_length - start, kMadvPopulateRead);
-}
-
-int PageSource::Read(void* buffer, uint64_t byte_length, uint64_t offset) const {
+int PageSource::Read(void* buffer, uint64_t byte_length, uint64_t offset, Patience patience) const {
   char* to = static_cast<char*>(buffer);
   while (byte_length > 0) {
-    const ssize_t count = ::pread(fd_.get(), to, byte_length, offset);
+    const bool no_wait = patience == Patience::kNoWait && knows_no_wait_;
+    const iovec vector{to, byte_length};
+    const ssize_t count = ::preadv2(fd_.get(), &vector, 1, offset, no_wait ? RWF_NOWAIT : 0);
     if (count < 0 && errno == EINTR) continue;
+    if (count < 0 && errno == EOPNOTSUPP && no_wait) {
+      knows_no_wait_ = false;
+      continue;
+    }
     if (count < 0) return errno;
     if (count == 0) return ENODATA;
     to += count;

@@ -1,12 +1,12 @@
 // A pages image on this machine: where the bytes of pages come from.
 //
-// Raw pages are handed out as addresses in the mapped file: the kernel copies them straight into
-// the target. Only the kernel may read through the mapping (UFFDIO_COPY past the file's end is
-// EFAULT; a CPU read there would be SIGBUS). Everything the pager itself looks at is read by pread.
+// Everything is read by pread, never through a mapping: a copy from a mapped page costs a page
+// table entry and a cold read of its own, and a file that was cut shows zeros behind its end there.
 // Thread-safety: any thread. Lifetime: shared by the plans that name it.
 #ifndef THAW_NATIVE_CORE_PAGE_SOURCE_H_
 #define THAW_NATIVE_CORE_PAGE_SOURCE_H_
 
+#include <atomic>
 #include <cstdint>
 #include <memory>
 
@@ -14,36 +14,27 @@
 
 namespace thaw {
 
+// Whether a read may wait for the disk.
+enum class Patience { kWait, kNoWait };
+
 class PageSource {
  public:
-  // Takes the descriptor over. Null with a positive errno in `error` when it is no mappable file.
+  // Takes the descriptor over. Null with a positive errno in `error` when it is no regular file.
   static std::shared_ptr<PageSource> Open(Fd fd, int* error);
 
   uint64_t byte_length() const { return byte_length_; }
 
-  // Address of byte `offset` in the mapping: for the kernel only.
-  uint64_t MappedAt(uint64_t offset) const {
-    return reinterpret_cast<uint64_t>(mapping_.data()) + offset;
-  }
-
-  // Whether the file still has these bytes. A file that was cut inside a page still maps that page,
-  // with zeros behind its end: no copy of it would fail.
-  bool Holds(uint64_t offset, uint64_t byte_length) const;
-
-  // Asks the kernel to have these bytes in memory and mapped, so that UFFDIO_COPY finds them at
-  // once.
-  void Populate(uint64_t offset, uint64_t byte_length) const;
-
-  // Reads exactly `byte_length` bytes; 0 or a positive errno (ENODATA at the file's end).
-  int Read(void* buffer, uint64_t byte_length, uint64_t offset) const;
+  // Reads exactly `byte_length` bytes; 0 or a positive errno (ENODATA at the file's end, EAGAIN
+  // where it would have to wait for the disk and must not).
+  int Read(void* buffer, uint64_t byte_length, uint64_t offset, Patience patience) const;
 
  private:
-  PageSource(Fd fd, UniqueMapping mapping, uint64_t byte_length)
-      : fd_(std::move(fd)), mapping_(std::move(mapping)), byte_length_(byte_length) {}
+  PageSource(Fd fd, uint64_t byte_length) : fd_(std::move(fd)), byte_length_(byte_length) {}
 
   Fd fd_;
-  UniqueMapping mapping_;
   uint64_t byte_length_;
+  // Cleared where the file system cannot tell.
+  mutable std::atomic<bool> knows_no_wait_{true};
 };
 
 }  // namespace thaw

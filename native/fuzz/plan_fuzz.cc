@@ -25,6 +25,7 @@ using thaw::kPageSize;
 using thaw::PageReader;
 using thaw::PageRun;
 using thaw::PageSource;
+using thaw::Patience;
 using thaw::Plan;
 using thaw::PlanHeader;
 
@@ -56,20 +57,13 @@ std::shared_ptr<PageSource> SourceOf(const uint8_t* bytes, size_t byte_length) {
   return source;
 }
 
-// That the bytes of a run are where they may be. Reads what the pager would hand to the kernel,
-// except raw pages: those only the kernel may read.
+// That the bytes of a run are where they may be: reads what the pager would hand to the kernel.
 void CheckRun(const Plan& plan, const Extent& extent, uint32_t page, const PageRun& run) {
   Require(run.page_count > 0 && run.first_page <= page);
   Require(page - run.first_page < run.page_count);
   Require(uint64_t{run.first_page} + run.page_count <= extent.page_count);
   if (run.zero || run.error != 0) return;
   const uint64_t byte_length = run.page_count * kPageSize;
-  if (extent.block_pages == 0) {
-    const PageSource& source = plan.source(extent.source);
-    Require(run.source >= source.MappedAt(0));
-    Require(run.source + byte_length <= source.MappedAt(source.byte_length()));
-    return;
-  }
   const std::vector<uint8_t> copy(reinterpret_cast<const uint8_t*>(run.source),
                                   reinterpret_cast<const uint8_t*>(run.source) + byte_length);
   Require(copy.size() == byte_length);
@@ -84,7 +78,7 @@ void ReadAll(const Plan& plan) {
     PageReader reader;  // a new one, so that its buffers are no longer than what was asked for
     for (uint32_t page = 0; page < extent.page_count;) {
       if (decoded > kDecodedPagesMax) return;
-      const PageRun run = reader.Read(plan, extent, page, kRunPagesMax);
+      const PageRun run = reader.Read(plan, extent, page, kRunPagesMax, Patience::kWait);
       CheckRun(plan, extent, page, run);
       page = run.first_page + run.page_count;
       decoded += 1 + std::max(extent.block_pages, run.page_count);

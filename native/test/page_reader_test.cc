@@ -18,6 +18,7 @@ using thaw::Extent;
 using thaw::kPageSize;
 using thaw::PageReader;
 using thaw::PageRun;
+using thaw::Patience;
 using thaw::Plan;
 using thaw::testing::IsContentOf;
 using thaw::testing::Random;
@@ -52,7 +53,7 @@ bool ReadsRight(TestImage* image, uint64_t seed) {
     if (extent.kind != thaw::kExtentData) continue;
     const uint32_t page = static_cast<uint32_t>(random.Below(extent.page_count));
     const uint32_t count_max = static_cast<uint32_t>(1 + random.Below(64));
-    const PageRun run = reader.Read(*plan, extent, page, count_max);
+    const PageRun run = reader.Read(*plan, extent, page, count_max, Patience::kWait);
     if (!RunIsRight(*image, extent, page, count_max, run)) return false;
   }
   return true;
@@ -108,7 +109,7 @@ TEST(PageReaderKeepsACorruptBlockToItself) {
   PageReader reader;
   const Extent extent = plan->extent(0);
   for (uint32_t page = 0; page < 32;) {
-    const PageRun run = reader.Read(*plan, extent, page, 32);
+    const PageRun run = reader.Read(*plan, extent, page, 32, Patience::kWait);
     const bool corrupt = page >= 12 && page < 16;
     ASSERT_EQ(run.first_page, page);
     ASSERT_TRUE(run.page_count > 0);
@@ -136,8 +137,8 @@ TEST(PageReaderRefusesAShortBlock) {
   image.file() = file;
   const std::shared_ptr<const Plan> plan = image.plan();
   PageReader reader;
-  EXPECT_EQ(reader.Read(*plan, plan->extent(0), 0, 8).error, EBADMSG);
-  EXPECT_EQ(reader.Read(*plan, plan->extent(0), 4, 8).error, 0);
+  EXPECT_EQ(reader.Read(*plan, plan->extent(0), 0, 8, Patience::kWait).error, EBADMSG);
+  EXPECT_EQ(reader.Read(*plan, plan->extent(0), 4, 8, Patience::kWait).error, 0);
 }
 
 TEST(PageReaderTellsACutFile) {
@@ -147,8 +148,8 @@ TEST(PageReaderTellsACutFile) {
   ASSERT_EQ(::ftruncate(image.source_fd(), static_cast<off_t>(image.file().size() - 1)), 0);
   PageReader reader;
   const Extent extent = plan->extent(0);
-  EXPECT_EQ(reader.Read(*plan, extent, 0, 32).error, 0);
-  EXPECT_EQ(reader.Read(*plan, extent, 31, 32).error, ENODATA);
+  EXPECT_EQ(reader.Read(*plan, extent, 0, 32, Patience::kWait).error, 0);
+  EXPECT_EQ(reader.Read(*plan, extent, 31, 32, Patience::kWait).error, ENODATA);
 }
 
 }  // namespace

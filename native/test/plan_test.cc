@@ -197,7 +197,7 @@ uint64_t ReadAll(const Plan& plan) {
     plan.FirstExtentFrom(extent.end());
     if (extent.kind != thaw::kExtentData) continue;
     for (uint32_t page = 0; page < extent.page_count;) {
-      const PageRun run = reader.Read(plan, extent, page, 16);
+      const PageRun run = reader.Read(plan, extent, page, 16, thaw::Patience::kWait);
       if (run.page_count == 0 || run.first_page > page) return 0;
       page = run.first_page + run.page_count;
       pages += run.page_count;
