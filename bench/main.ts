@@ -1,19 +1,22 @@
 /**
- * `npm run bench -- [--quick] [--json] [NAME...]`: runs the benchmarks and prints their tables.
+ * `npm run bench -- [--quick] [--json FILE] [NAME...]`: runs the benchmarks, prints their tables, and
+ * writes them with the single measurements to FILE.
  */
+import { writeFileSync } from 'node:fs';
 import { cpus, release } from 'node:os';
 import { parseArgs } from 'node:util';
 import Table from 'cli-table3';
-import type { Benchmark, Row } from './benchmark.js';
+import type { Benchmark, BenchmarkTable, Findings } from './benchmark.js';
+import { lazy } from './lazy.js';
 import { pack } from './pack.js';
 import { ready } from './ready.js';
 import { scale } from './scale.js';
 
-const BENCHMARKS: readonly Benchmark[] = [ready, scale, pack];
+const BENCHMARKS: readonly Benchmark[] = [lazy, ready, scale, pack];
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
-  options: { quick: { type: 'boolean' }, json: { type: 'boolean' } },
+  options: { quick: { type: 'boolean' }, json: { type: 'string' } },
 });
 const unknown = positionals.filter((name) => !BENCHMARKS.some((known) => known.name === name));
 if (unknown.length > 0) {
@@ -22,20 +25,22 @@ if (unknown.length > 0) {
   process.exit(2);
 }
 
-const results: Record<string, Row[]> = {};
+const results: Record<string, Findings> = {};
 for (const { name, run, trials, quickTrials } of BENCHMARKS) {
   if (positionals.length > 0 && !positionals.includes(name)) continue;
-  const rows = await run(values.quick ? quickTrials : trials);
-  results[name] = rows;
-  if (!values.json) printTable(name, rows);
+  const findings = await run(values.quick ? quickTrials : trials);
+  results[name] = findings;
+  for (const table of findings.tables) printTable(table);
 }
 const machine = { cpus: cpus().length, model: cpus()[0]?.model ?? 'unknown', kernel: release() };
-if (values.json) console.log(JSON.stringify({ machine, results }));
-else console.log(`${machine.cpus} × ${machine.model}, Linux ${machine.kernel}`);
+console.log(`${machine.cpus} × ${machine.model}, Linux ${machine.kernel}`);
+if (values.json !== undefined) {
+  writeFileSync(values.json, `${JSON.stringify({ machine, results }, undefined, 1)}\n`);
+}
 
-function printTable(name: string, rows: readonly Row[]): void {
+function printTable({ title, rows }: BenchmarkTable): void {
   const head = Object.keys(rows[0] ?? {});
   const table = new Table({ head, style: { head: [], border: [] } });
   for (const row of rows) table.push(head.map((column) => row[column] ?? ''));
-  console.log(`${name}\n${table.toString()}`);
+  console.log(`${title}\n${table.toString()}`);
 }

@@ -5,7 +5,7 @@ import { rmSync } from 'node:fs';
 import { performance } from 'node:perf_hooks';
 import { verifyImage } from '../src/image/verify-image.js';
 import { type PackOptions, packImage, unpackImage } from '../src/pack/pack-image.js';
-import type { Benchmark, Row } from './benchmark.js';
+import type { Benchmark, Findings } from './benchmark.js';
 import { makeMixedImage } from './mixed-image.js';
 import { summarize } from './statistics.js';
 
@@ -51,7 +51,7 @@ const CASES: readonly Case[] = [
   },
 ];
 
-async function run(trials: number): Promise<Row[]> {
+async function run(trials: number): Promise<Findings> {
   const image = makeMixedImage(IMAGE_MIB * MIB);
   const paths = { image: image.path, output: `${image.path}.output` };
   const rates = CASES.map((): number[] => []);
@@ -74,7 +74,7 @@ async function run(trials: number): Promise<Row[]> {
       rmSync(path, { recursive: true, force: true });
     image.remove();
   }
-  return CASES.map(({ name }, i) => {
+  const rows = CASES.map(({ name }, i) => {
     const { median, min, max } = summarize(rates[i] ?? []);
     return {
       case: name,
@@ -84,6 +84,7 @@ async function run(trials: number): Promise<Row[]> {
       'written, of the pages': shares[i] ?? '',
     };
   });
+  return { tables: [{ title: 'pack', rows }] };
 }
 
 /** `pack`: two jobs are to be faster than one where there are two cores. */

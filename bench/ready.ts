@@ -2,7 +2,7 @@
  * Time to ready against the size of the image: what is not read does not count.
  */
 import { restore } from '../src/restore/restore.js';
-import type { Benchmark, Row } from './benchmark.js';
+import type { Benchmark, Findings } from './benchmark.js';
 import { makeSparseImage } from './sparse-image.js';
 import { summarize } from './statistics.js';
 
@@ -20,7 +20,7 @@ async function readyMs(path: string): Promise<number> {
   return restoration.readyMs;
 }
 
-async function run(trials: number): Promise<Row[]> {
+async function run(trials: number): Promise<Findings> {
   const images = SIZES.map(({ byteLength, storedBytes }) =>
     makeSparseImage(byteLength, storedBytes),
   );
@@ -38,7 +38,7 @@ async function run(trials: number): Promise<Row[]> {
     for (const image of images) image.remove();
   }
   const base = summarize(times[0] ?? []).median;
-  return SIZES.map(({ name }, i) => {
+  const rows = SIZES.map(({ name }, i) => {
     const { median, min, max } = summarize(times[i] ?? []);
     return {
       case: name,
@@ -48,6 +48,7 @@ async function run(trials: number): Promise<Row[]> {
       'ratio to 64 MiB': (median / base).toFixed(2),
     };
   });
+  return { tables: [{ title: 'ready', rows }] };
 }
 
 /** `ready`: a sparse image of 8 GiB is to be ready within 20 % of one of 64 MiB. */

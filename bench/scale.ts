@@ -4,7 +4,7 @@
 import { fork } from 'node:child_process';
 import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
-import type { Benchmark, Row } from './benchmark.js';
+import type { Benchmark, Findings } from './benchmark.js';
 import type { OpenAndPlan } from './open-and-plan.js';
 import { makeBlockyImage, makeScatteredImage, type SparseImage } from './sparse-image.js';
 import { summarize } from './statistics.js';
@@ -43,7 +43,7 @@ function medianOf(runs: readonly OpenAndPlan[], value: (run: OpenAndPlan) => num
   return summarize(runs.map(value)).median;
 }
 
-async function run(trials: number): Promise<Row[]> {
+async function run(trials: number): Promise<Findings> {
   const runs = CASES.map((): OpenAndPlan[] => []);
   // Image by image, as the larger ones take long to write: what is compared is far apart anyway.
   for (const [i, { count, make }] of CASES.entries()) {
@@ -58,7 +58,7 @@ async function run(trials: number): Promise<Row[]> {
   const peak = (run: OpenAndPlan): number => run.peakBytes;
   const baseMs = medianOf(runs[0] ?? [], totalMs);
   const baseBytes = medianOf(runs[0] ?? [], peak);
-  return CASES.map(({ name, count, limit }, i) => {
+  const rows = CASES.map(({ name, count, limit }, i) => {
     const own = runs[i] ?? [];
     const ms = medianOf(own, totalMs);
     const bytes = medianOf(own, peak);
@@ -73,6 +73,7 @@ async function run(trials: number): Promise<Row[]> {
       'bytes each': count === 1 ? '' : ((bytes - baseBytes) / count).toFixed(0),
     };
   });
+  return { tables: [{ title: 'scale', rows }] };
 }
 
 /** `scale`: time and memory for each entry stay flat from 10^4 up. */

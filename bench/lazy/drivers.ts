@@ -1,0 +1,45 @@
+/** The ways to restore that are compared. */
+import { fileURLToPath } from 'node:url';
+import { criuPath } from '../../test/support/criu.js';
+import type { DumpedWorkload } from './dumped-workload.js';
+
+const THAW = fileURLToPath(new URL('../../dist/cli/main.js', import.meta.url));
+
+/** The commands of one way to restore. */
+export interface Driver {
+  readonly name: string;
+  /** Writes a byte to descriptor 3 when it listens; empty: none is needed. */
+  readonly server: (workload: DumpedWorkload) => readonly string[];
+  /** Ends when the task runs. */
+  readonly restore: (workload: DumpedWorkload) => readonly string[];
+}
+
+function serverArgs({ image, directory }: DumpedWorkload): readonly string[] {
+  return ['lazy-pages', '-D', image, '-W', directory, '-o', 'lazy.log', '--status-fd', '3'];
+}
+
+function restoreArgs({ image, directory }: DumpedWorkload, lazy: boolean): readonly string[] {
+  const common = ['restore', '-D', image, '-W', directory, '-o', 'restore.log', '-d'];
+  return [criuPath(), ...common, ...(lazy ? ['--lazy-pages'] : []), '--manage-cgroups=ignore'];
+}
+
+/** `thaw lazy-pages`. */
+export const thawLazy: Driver = {
+  name: 'thaw lazy-pages',
+  server: (workload) => [process.execPath, THAW, ...serverArgs(workload)],
+  restore: (workload) => restoreArgs(workload, true),
+};
+
+/** `criu lazy-pages`, on the same image and with the same restore command. */
+export const criuLazy: Driver = {
+  name: 'criu lazy-pages',
+  server: (workload) => [criuPath(), ...serverArgs(workload)],
+  restore: (workload) => restoreArgs(workload, true),
+};
+
+/** `criu restore` that reads everything before the task runs. */
+export const criuEager: Driver = {
+  name: 'criu restore, eager',
+  server: () => [],
+  restore: (workload) => restoreArgs(workload, false),
+};
