@@ -85,6 +85,10 @@ function describeStored(bytes: StoredBytes): string {
   const parts = [`${formatBytes(bytes.data)} stored`];
   if (bytes.inParent > 0) parts.push(`${formatBytes(bytes.inParent)} of it in parents`);
   parts.push(`${formatBytes(bytes.payload)} payload here`);
+  if (bytes.checksummed > 0) {
+    const share = bytes.checksummed === bytes.data ? 'all' : formatBytes(bytes.checksummed);
+    parts.push(`${share} with checksums`);
+  }
   if (bytes.compressionRatio !== null && bytes.compressionRatio !== 1) {
     parts.push(`ratio ${bytes.compressionRatio.toFixed(2)}`);
   }

@@ -26,6 +26,7 @@ interface PackFlags {
   readonly perPage?: true;
   readonly region?: number;
   readonly flatten?: true;
+  readonly checksums?: true;
   readonly jobs?: number;
 }
 
@@ -43,11 +44,14 @@ export function addPackCommands(program: Command): void {
       ),
     )
     .option('--flatten', 'take the pages of parent images in: the output stands alone')
+    .option('--checksums', 'a checksum for every block, compared wherever it is read later')
     .option('--jobs <n>', 'threads (default: one a core)', asArgument(wholeNumber(1, JOBS_MAX)))
-    .action(async (image: string, out: string, { region, flatten, jobs }: PackFlags) => {
+    .action(async (image: string, out: string, flags: PackFlags) => {
+      const { region, flatten, checksums, jobs } = flags;
       const options: PackOptions = {
         mode: region === undefined ? 'page' : { regionPages: region / PAGE_SIZE },
         flatten: flatten === true,
+        checksums: checksums === true,
         ...(jobs === undefined ? {} : { jobs }),
       };
       process.exitCode = await runRewrite(out, (common) =>

@@ -30,7 +30,7 @@ async function runVerify(image: string, json: boolean): Promise<number> {
       signal: interruption.signal,
     });
     progress.stop();
-    const { problems, truncated, pages, zeroPages } = result;
+    const { problems, truncated, pages, zeroPages, checksummedPages } = result;
     if (json) {
       const list = problems.map(({ code, message }) => ({ code, message }));
       const object = {
@@ -38,6 +38,7 @@ async function runVerify(image: string, json: boolean): Promise<number> {
         ok: problems.length === 0,
         pages,
         zeroPages,
+        checksummedPages,
         problems: list,
         truncated,
       };
@@ -45,9 +46,11 @@ async function runVerify(image: string, json: boolean): Promise<number> {
     } else {
       const verdict =
         problems.length === 0 ? 'nothing wrong' : formatNumberOf(problems.length, 'problem');
+      const compared =
+        checksummedPages === 0 ? 'no checksums' : `${formatCount(checksummedPages)} with checksums`;
       process.stdout.write(
-        `${image}: ${formatPages(pages)} read, ${formatCount(zeroPages)} all zero, ${verdict}` +
-          `${truncated ? ' and more' : ''}\n`,
+        `${image}: ${formatPages(pages)} read, ${formatCount(zeroPages)} all zero, ${compared}, ` +
+          `${verdict}${truncated ? ' and more' : ''}\n`,
       );
       for (const problem of problems) printError(problem);
     }

@@ -83,7 +83,7 @@ export class Checkpoint implements AsyncDisposable {
    * The bytes of `pageCount` pages of a task or a shared object, from `vaddr` (a page border) on.
    * Pages for which nothing is stored are zero. The bytes belong to the caller.
    *
-   * @throws ThawError LZ4_CORRUPT, PAGES_TRUNCATED or IO_FAILED if the payload is damaged;
+   * @throws ThawError CHECKSUM_MISMATCH, LZ4_CORRUPT, PAGES_TRUNCATED or IO_FAILED if the payload is damaged;
    *   INVALID_ARGUMENT if the range is not possible, has more than READ_PAGES_MAX pages, or the
    *   checkpoint is closed.
    * @example

@@ -22,7 +22,7 @@ export class GrowingColumn<T extends NumberColumn> {
   }
 
   /** Adds many rows. */
-  pushAll(values: readonly number[]): void {
+  pushAll(values: ArrayLike<number>): void {
     if (this.length + values.length > this.#rows.length) this.#reserve(this.length + values.length);
     this.#rows.set(values, this.length);
     this.length += values.length;

@@ -37,6 +37,8 @@ export interface StoredBytes {
   readonly inParent: number;
   /** Size of this dump's own pages image. */
   readonly payload: number;
+  /** Stored pages whose bytes have a checksum, wherever they are. */
+  readonly checksummed: number;
   /** Own stored pages a byte of payload: 1 = not compressed; null if nothing is stored here. */
   readonly compressionRatio: number | null;
 }
@@ -252,5 +254,12 @@ function sumStored(pagemap: LayeredPagemap): StoredBytes {
   }
   const payload = pagemap.layers[0]?.pages.byteLength ?? 0;
   const own = data - inParent;
-  return { data, inParent, payload, compressionRatio: payload === 0 ? null : own / payload };
+  const checksummed = pagemap.countChecksummed() * PAGE_SIZE;
+  return {
+    data,
+    inParent,
+    payload,
+    checksummed,
+    compressionRatio: payload === 0 ? null : own / payload,
+  };
 }

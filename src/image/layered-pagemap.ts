@@ -1,5 +1,6 @@
 /** The pages of one address space through a chain of dumps, as runs that each one dump owns. */
 import { PAGE_SIZE, toVaddr } from '../address.js';
+import { NO_CHECKSUM } from './checksums.js';
 import { findLastAtMost } from './columns.js';
 import { type Pagemap, sumBlocksBefore } from './pagemap.js';
 import { PAGEMAP_FLAG } from './pagemap-entry.js';
@@ -32,6 +33,8 @@ export interface PayloadPlace {
   skipPages: number;
   /** Pages from the start of that block to the end of its entry. */
   entryPages: number;
+  /** The checksum of the layer's pagemap for the first page (raw) or its block; NO_CHECKSUM: none. */
+  firstChecksum: number;
 }
 
 /** Pages in a row, by page number. */
@@ -105,9 +108,16 @@ export class LayeredPagemap {
     const pageInEntry = (this.runs.skip[run] ?? 0) + page;
     const payloadOffset = layer.payloadOffset[entry] ?? 0;
     const blockPages = layer.blockPages[entry] ?? 0;
+    const checksum = layer.checksums === undefined ? undefined : layer.firstChecksum[entry];
     if (blockPages === 0) {
-      const fileOffset = payloadOffset + pageInEntry * PAGE_SIZE;
-      return { fileOffset, blockPages, firstBlock: 0, skipPages: 0, entryPages: 0 };
+      return {
+        fileOffset: payloadOffset + pageInEntry * PAGE_SIZE,
+        blockPages,
+        firstBlock: 0,
+        skipPages: 0,
+        entryPages: 0,
+        firstChecksum: checksum === undefined ? NO_CHECKSUM : checksum + pageInEntry,
+      };
     }
     const entryBlock = layer.firstBlock[entry] ?? 0;
     const blockInEntry = Math.floor(pageInEntry / blockPages);
@@ -122,6 +132,7 @@ export class LayeredPagemap {
       firstBlock,
       skipPages: pageInEntry - blockInEntry * blockPages,
       entryPages: (layer.pageCount[entry] ?? 0) - blockInEntry * blockPages,
+      firstChecksum: checksum === undefined ? NO_CHECKSUM : checksum + blockInEntry,
     };
   }
 
@@ -130,6 +141,16 @@ export class LayeredPagemap {
     let pages = 0;
     for (let run = 0; run < this.runCount; run++) {
       if (this.isStored(run)) pages += this.runs.pageCount[run] ?? 0;
+    }
+    return pages;
+  }
+
+  /** Number of stored pages that have a checksum, of their own or of their block. */
+  countChecksummed(): number {
+    let pages = 0;
+    for (let run = 0; run < this.runCount; run++) {
+      if (!this.isStored(run) || this.layerOf(run).checksums === undefined) continue;
+      pages += this.runs.pageCount[run] ?? 0;
     }
     return pages;
   }

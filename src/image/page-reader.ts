@@ -2,8 +2,10 @@
  * Reads the bytes of pages: by positioned reads through a window on each pages image, so that
  * neighbouring pages cost one read, and with one decoded block kept, so that none is decoded twice.
  */
+import { crc32 } from 'node:zlib';
 import { formatVaddr, PAGE_SIZE, toVaddr } from '../address.js';
 import { ThawError } from '../errors.js';
+import { mismatchError, NO_CHECKSUM } from './checksums.js';
 import type { LayeredPagemap, PayloadPlace } from './layered-pagemap.js';
 import { decodeBlock, LZ4_PREFIX_BYTES } from './lz4-block.js';
 import type { Pagemap } from './pagemap.js';
@@ -23,6 +25,8 @@ interface BlockRequest {
   fullBytes: number;
   /** Page with which the block begins. */
   page: number;
+  /** Its checksum, or `undefined`. */
+  checksum: number | undefined;
 }
 
 /** Reads pages of one {@link LayeredPagemap}, best in the order of addresses. Not for parallel use. */
@@ -44,7 +48,7 @@ export class PageReader {
   /**
    * Fills `target` (whole pages, all zero) with the pages from number `firstPage` on.
    *
-   * @throws ThawError LZ4_CORRUPT, PAGES_TRUNCATED, IO_FAILED.
+   * @throws ThawError CHECKSUM_MISMATCH, LZ4_CORRUPT, PAGES_TRUNCATED, IO_FAILED.
    */
   async read(firstPage: number, target: Uint8Array): Promise<void> {
     const { pagemap } = this;
@@ -60,6 +64,7 @@ export class PageReader {
       const budget = (endPage - from) * PAGE_SIZE + this.readAheadBytes;
       if (place.blockPages === 0) {
         await this.#readRaw(pagemap.layerOf(run), place.fileOffset, part, budget);
+        checkPages(pagemap.layerOf(run), place, from, part);
       } else {
         await this.#readBlocks(pagemap.layerOf(run), place, from, part, budget);
       }
@@ -93,7 +98,8 @@ export class PageReader {
       const wanted = Math.min(fullBytes - skipPages * PAGE_SIZE, target.length - filled);
       if (storedBytes > 0) {
         const page = firstPage + filled / PAGE_SIZE - skipPages;
-        const request = { layer, block, fileOffset, storedBytes, fullBytes, page };
+        const checksum = checksumAt(layer, place.firstChecksum, block - place.firstBlock);
+        const request = { layer, block, fileOffset, storedBytes, fullBytes, page, checksum };
         const bytes = await this.#readBlock(request, budget - filled);
         const start = skipPages * PAGE_SIZE;
         target.set(bytes.subarray(start, start + wanted), filled);
@@ -112,6 +118,7 @@ export class PageReader {
     const window = this.#windowOf(layer.pages);
     const start = await window.seek(fileOffset, storedBytes, budget);
     const end = start + storedBytes;
+    checkBlock(request, window.buffer.subarray(start, end));
     if (storedBytes === fullBytes) return window.buffer.subarray(start, end);
     const decoded = decodeBlock(window.buffer, start, end, fullBytes);
     if (decoded === undefined) throw corruptError(request);
@@ -131,14 +138,51 @@ export class PageReader {
   }
 }
 
+function checksumAt(layer: Pagemap, first: number, index: number): number | undefined {
+  return first === NO_CHECKSUM ? undefined : layer.checksums?.[first + index];
+}
+
+/** Checks raw pages that were read from `place`. */
+function checkPages(
+  layer: Pagemap,
+  { firstChecksum, fileOffset }: PayloadPlace,
+  firstPage: number,
+  bytes: Uint8Array,
+): void {
+  if (firstChecksum === NO_CHECKSUM) return;
+  for (let page = 0; page * PAGE_SIZE < bytes.length; page++) {
+    const expected = checksumAt(layer, firstChecksum, page) ?? 0;
+    const found = crc32(bytes.subarray(page * PAGE_SIZE, (page + 1) * PAGE_SIZE));
+    if (found === expected) continue;
+    const where =
+      `${layer.pages.path}, byte ${fileOffset + page * PAGE_SIZE}, of ${layer.path}, ` +
+      `address ${formatVaddr(toVaddr(firstPage + page))}`;
+    throw mismatchError('a page is not as it was written', where, { expected, found });
+  }
+}
+
+/** Checks a block as it is stored: nothing that is damaged gets to the decoder. */
+function checkBlock(request: BlockRequest, stored: Uint8Array): void {
+  if (request.checksum === undefined) return;
+  const found = crc32(stored);
+  if (found === request.checksum) return;
+  const expected = request.checksum;
+  throw mismatchError('a block is not as it was written', whereIs(request), { expected, found });
+}
+
+function whereIs({ layer, block, fileOffset, page }: BlockRequest): string {
+  return (
+    `${layer.pages.path}, byte ${fileOffset}, block ${block} of ${layer.path}, ` +
+    `address ${formatVaddr(toVaddr(page))}`
+  );
+}
+
 function corruptError(request: BlockRequest): ThawError {
-  const { layer, block, fileOffset, storedBytes, fullBytes, page } = request;
+  const { storedBytes, fullBytes } = request;
   return new ThawError('LZ4_CORRUPT', {
     what: 'a compressed block does not decode to its size',
     expected: `${fullBytes} bytes from ${storedBytes}`,
-    where:
-      `${layer.pages.path}, byte ${fileOffset}, block ${block} of ${layer.path}, ` +
-      `address ${formatVaddr(toVaddr(page))}`,
+    where: whereIs(request),
     hint: 'The image is damaged: take it again from where it was stored',
   });
 }

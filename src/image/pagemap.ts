@@ -7,6 +7,7 @@ import { dirname, join } from 'node:path';
 import { formatVaddr, PAGE_SIZE, toVaddr } from '../address.js';
 import { ThawError } from '../errors.js';
 import { thaw } from '../proto/messages.js';
+import { type Checksums, checkPagemap, checksumsPath, readChecksums } from './checksums.js';
 import { GrowingColumn } from './columns.js';
 import type { Inventory } from './inventory.js';
 import { decodeEntry, layoutParts, PAGEMAP_FLAG, type PagemapEntry } from './pagemap-entry.js';
@@ -19,7 +20,7 @@ import {
   type RecordPlace,
   readRecords,
 } from './record-file.js';
-import { attemptSync, type Report } from './report.js';
+import { attempt, attemptSync, type Report } from './report.js';
 
 /** Blocks between two samples of the running payload size. */
 const BLOCK_SAMPLE_INTERVAL = 64;
@@ -53,6 +54,10 @@ export interface Pagemap {
   readonly blockSize: Uint32Array;
   /** Sum of `blockSize` before each 64th block, and before the end where that is one. */
   readonly blockSample: BigUint64Array;
+  /** Checksums of all entries before an entry. */
+  readonly firstChecksum: Uint32Array;
+  /** CRC-32 of each page (raw) or block as it is stored; `undefined` if the image has none. */
+  readonly checksums: Uint32Array | undefined;
 }
 
 /** A pagemap as it was read: `intact` unless a problem was reported and its entry left out. */
@@ -89,7 +94,25 @@ export async function readPagemap(
   }
   const pages = await findPages(join(dirname(path), `pages-${pagesId}.img`), pagesId, builder);
   if (intact) builder.checkPayload(pages);
-  return { pagemap: builder.finish(pages), intact };
+  const checksums = intact ? await findChecksums(path, pagesId, builder, report) : undefined;
+  return { pagemap: builder.finish(pages, checksums), intact };
+}
+
+/** Checksums that cannot be used are reported, and the image is read without. */
+async function findChecksums(
+  pagemapPath: string,
+  pagesId: number,
+  { checksumCount }: PagemapBuilder,
+  report: Report,
+): Promise<Checksums | undefined> {
+  const path = checksumsPath(dirname(pagemapPath), pagesId);
+  return attempt(report, async () => {
+    const checksums = await readChecksums(path);
+    if (checksums !== undefined) {
+      await checkPagemap(checksums, checksumCount, path, pagemapPath);
+    }
+    return checksums;
+  });
 }
 
 async function findPages(
@@ -114,6 +137,8 @@ async function findPages(
 class PagemapBuilder {
   /** Bytes of payload so far. */
   payloadEnd = 0;
+  /** Pages (raw) and blocks so far: each has a checksum where there are any. */
+  checksumCount = 0;
   #nextPage = 0;
   #doubtful: RecordPlace | undefined;
   readonly #firstPage = new GrowingColumn(Float64Array);
@@ -123,6 +148,7 @@ class PagemapBuilder {
   readonly #blockPages = new GrowingColumn(Uint16Array);
   readonly #firstBlock = new GrowingColumn(Uint32Array);
   readonly #blockSize = new GrowingColumn(Uint32Array);
+  readonly #firstChecksum = new GrowingColumn(Uint32Array);
 
   constructor(private readonly path: string) {}
 
@@ -147,6 +173,9 @@ class PagemapBuilder {
     this.#blockPages.push(entry.blockPages);
     this.#firstBlock.push(this.#blockSize.length);
     if (entry.blockPages > 0) this.#blockSize.pushAll(entry.blockSizes);
+    this.#firstChecksum.push(this.checksumCount);
+    this.checksumCount +=
+      entry.blockPages > 0 ? entry.blockSizes.length : entry.payloadBytes / PAGE_SIZE;
     this.payloadEnd += entry.payloadBytes;
     if (this.payloadEnd > PAYLOAD_BYTES_MAX) {
       throw new ThawError('PAGES_TRUNCATED', {
@@ -174,7 +203,7 @@ class PagemapBuilder {
     });
   }
 
-  finish(pages: PagesImage): Pagemap {
+  finish(pages: PagesImage, checksums: Checksums | undefined): Pagemap {
     const blockSize = this.#blockSize.finish();
     return {
       path: this.path,
@@ -188,6 +217,8 @@ class PagemapBuilder {
       firstBlock: this.#firstBlock.finish(),
       blockSize,
       blockSample: sampleBlocks(blockSize),
+      firstChecksum: this.#firstChecksum.finish(),
+      checksums: checksums?.crc32,
     };
   }
 }

@@ -23,6 +23,8 @@ export const MAGIC = {
   regularFiles: 0x50363636,
   files: 0x56303138,
   memfd: 0x48453499,
+  /** "THCK", little-endian: of Thaw's own. */
+  checksums: 0x4b434854,
 } as const;
 
 /** First magic of all files but those that have their type's only. */

@@ -38,6 +38,8 @@ export interface ImageVerification {
   readonly pages: number;
   /** Those of them that are all zero. */
   readonly zeroPages: number;
+  /** Stored pages that have a checksum, which they were compared with. */
+  readonly checksummedPages: number;
 }
 
 /** Ends the work when the list of problems is full. */
@@ -58,7 +60,7 @@ export async function verifyImage(
   options: VerifyImageOptions = {},
 ): Promise<ImageVerification> {
   const problems: ThawError[] = [];
-  const counts = { pages: 0, zeroPages: 0 };
+  const counts = { pages: 0, zeroPages: 0, checksummedPages: 0 };
   let truncated = false;
   const report: Report = (problem) => {
     if (problem.code === 'ABORTED') throw problem;
@@ -77,13 +79,14 @@ export async function verifyImage(
 
 async function readAll(
   metadata: ImageMetadata,
-  counts: { pages: number; zeroPages: number },
+  counts: { pages: number; zeroPages: number; checksummedPages: number },
   report: Report,
   { onProgress, signal }: VerifyImageOptions,
 ): Promise<void> {
   const owners = [...metadata.tasks, ...metadata.sharedObjects];
   const pagemaps = owners.flatMap(({ pagemap }) => pagemap ?? []);
   const pagesTotal = pagemaps.reduce((sum, pagemap) => sum + pagemap.countStored(), 0);
+  for (const pagemap of pagemaps) counts.checksummedPages += pagemap.countChecksummed();
   let pagesDone = 0;
   try {
     for (const pagemap of pagemaps) {

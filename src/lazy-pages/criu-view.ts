@@ -29,7 +29,7 @@ import { fromBigint } from '../proto/uint64.js';
 
 /** Files that the view has in another form, or that are no part of a dump. */
 const NOT_COPIED =
-  /^(inventory|pagemap-.+|pages-.+|mm-.+|thaw-pack)\.img$|^(parent|stats-.+)$|\.log$/;
+  /^(inventory|pagemap-.+|pages-.+|mm-.+|thaw-.+)\.img$|^(parent|stats-.+)$|\.log$/;
 /** Longest entry; CRIU's own are as long at most. */
 const ENTRY_PAGES_MAX = 256;
 /** Files of an image are open to no one else. */

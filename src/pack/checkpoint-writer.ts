@@ -4,6 +4,7 @@ import { availableParallelism } from 'node:os';
 import { basename, dirname, join, resolve } from 'node:path';
 import { PAGE_SIZE } from '../address.js';
 import { ThawError } from '../errors.js';
+import { checksumsPath } from '../image/checksums.js';
 import type { Inventory } from '../image/inventory.js';
 import { LZ4_REGION_BYTES_MAX } from '../limits.js';
 import { EncoderPool } from './encoder-pool.js';
@@ -36,6 +37,12 @@ export interface WriterOptions {
    * @default the number of cores
    */
   readonly jobs?: number | undefined;
+  /**
+   * Whether every block gets a checksum, in files that CRIU ignores.
+   *
+   * @default false
+   */
+  readonly checksums?: boolean | undefined;
   /** Stops the work: what is under way fails with ABORTED. */
   readonly signal?: AbortSignal | undefined;
   /** Is told how many pages were just written, and how many bytes they took. */
@@ -90,7 +97,7 @@ export class CheckpointWriter implements AsyncDisposable {
     this.#context = {
       blockPages: blockPagesOf(mode),
       regions: typeof mode === 'object',
-      pool: new EncoderPool(options.jobs ?? availableParallelism()),
+      pool: new EncoderPool(options.jobs ?? availableParallelism(), options.checksums === true),
       signal: options.signal,
       onPages: options.onPages ?? (() => undefined),
     };
@@ -145,6 +152,7 @@ export class CheckpointWriter implements AsyncDisposable {
     const paths = {
       pagemap: this.#pathOf(name.file),
       pages: this.#pathOf(`pages-${name.pagesId}.img`),
+      checksums: checksumsPath(this.temporary, name.pagesId),
       pagesId: name.pagesId,
     };
     const mode = name.mode ?? FILE_MODE;

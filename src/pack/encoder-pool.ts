@@ -25,8 +25,14 @@ interface Thread {
 export class EncoderPool {
   readonly #threads: Thread[] = [];
 
-  /** @param jobs number of threads. */
-  constructor(readonly jobs: number) {}
+  /**
+   * @param jobs number of threads.
+   * @param checksummed whether blocks get checksums.
+   */
+  constructor(
+    readonly jobs: number,
+    readonly checksummed: boolean,
+  ) {}
 
   /**
    * Encodes `pages` as {@link encodeBlocks} does; the memory of `pages` belongs to the pool then.
@@ -34,11 +40,12 @@ export class EncoderPool {
    * @throws ThawError SYSCALL_FAILED if a thread has ended.
    */
   async encode(pages: Uint8Array<ArrayBuffer>, blockPages: number): Promise<EncodedBlocks> {
-    if (this.jobs === 1 || blockPages === 0) return encodeBlocks(pages, blockPages);
+    const { checksummed } = this;
+    if (this.jobs === 1 || blockPages === 0) return encodeBlocks(pages, blockPages, checksummed);
     const thread = this.#leastBusy();
     return new Promise((resolve, reject) => {
       thread.waiters.push({ resolve, reject });
-      const request: EncodeRequest = { pages, blockPages };
+      const request: EncodeRequest = { pages, blockPages, checksummed };
       thread.worker.postMessage(request, [pages.buffer]);
     });
   }

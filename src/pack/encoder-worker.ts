@@ -6,9 +6,10 @@ import { encodeBlocks } from './block-encoder.js';
 export interface EncodeRequest {
   readonly pages: Uint8Array<ArrayBuffer>;
   readonly blockPages: number;
+  readonly checksummed: boolean;
 }
 
-parentPort?.on('message', ({ pages, blockPages }: EncodeRequest) => {
-  const { sizes, payload } = encodeBlocks(pages, blockPages);
-  parentPort?.postMessage({ sizes, payload }, [sizes.buffer, payload.buffer]);
+parentPort?.on('message', ({ pages, blockPages, checksummed }: EncodeRequest) => {
+  const encoded = encodeBlocks(pages, blockPages, checksummed);
+  parentPort?.postMessage(encoded, [encoded.sizes.buffer, encoded.payload.buffer]);
 });

@@ -4,6 +4,7 @@ import { basename, dirname, isAbsolute, join, relative, resolve, sep } from 'nod
 import { PAGE_SIZE } from '../address.js';
 import { ThawError } from '../errors.js';
 import { Checkpoint } from '../image/checkpoint.js';
+import { CHECKSUMS_NAME } from '../image/checksums.js';
 import { INVENTORY_FILE } from '../image/inventory.js';
 import type { LayeredPagemap } from '../image/layered-pagemap.js';
 import { PARENT_LINK } from '../image/parent-chain.js';
@@ -44,6 +45,13 @@ export interface PackOptions extends UnpackOptions {
    */
   readonly flatten?: boolean | undefined;
   /**
+   * Whether every block gets a checksum, which `verifyImage` and each later read and restore compare
+   * with. An image that has checksums keeps having them.
+   *
+   * @default false
+   */
+  readonly checksums?: boolean | undefined;
+  /**
    * Threads that compress.
    *
    * @default the number of cores
@@ -75,7 +83,7 @@ const VERSION_COMMON_MAGIC = 2;
  *
  * @throws ThawError those of {@link Checkpoint.open}; INVALID_ARGUMENT if `output` exists or an option
  *   is not possible; VERSION_UNSUPPORTED for version 1, which cannot say that it is compressed;
- *   LZ4_CORRUPT, ABORTED, IO_FAILED.
+ *   CHECKSUM_MISMATCH, LZ4_CORRUPT, ABORTED, IO_FAILED.
  * @example
  * const { pageBytes, payloadBytes } = await packImage('dump', 'packed', { mode: { regionPages: 64 } });
  */
@@ -145,7 +153,7 @@ class Rewriter {
     private readonly checkpoint: Checkpoint,
     private readonly mode: StorageMode,
     private readonly flatten: boolean,
-    private readonly options: UnpackOptions & { readonly jobs?: number | undefined },
+    private readonly options: Omit<PackOptions, 'mode' | 'flatten'>,
   ) {
     const live = checkpoint.tasks.filter((task) => task.state === 'alive');
     this.owners = [...live, ...checkpoint.sharedObjects];
@@ -162,6 +170,7 @@ class Rewriter {
     const { jobs, signal } = this.options;
     await using writer = await CheckpointWriter.create(output, {
       mode: this.mode,
+      checksums: this.mode !== 'off' && this.#wantsChecksums(pagemaps),
       jobs,
       signal,
       onPages: this.#progress(pagemaps),
@@ -188,6 +197,12 @@ class Rewriter {
     await (await Checkpoint.open(writer.temporary)).close();
     await writer.commit((await stat(directory)).mode);
     return summary;
+  }
+
+  #wantsChecksums(pagemaps: readonly LayeredPagemap[]): boolean {
+    return (
+      this.options.checksums === true || pagemaps.some((pagemap) => pagemap.countChecksummed() > 0)
+    );
   }
 
   #progress(pagemaps: readonly LayeredPagemap[]): (pages: number, payloadBytes: number) => void {
@@ -231,7 +246,8 @@ class Rewriter {
   async #carryOver(writer: CheckpointWriter, written: ReadonlySet<string>): Promise<void> {
     const { directory } = this.checkpoint;
     for (const name of await readdir(directory)) {
-      if (!written.has(name)) await writer.copy(join(directory, name), name);
+      if (written.has(name) || CHECKSUMS_NAME.test(name)) continue;
+      await writer.copy(join(directory, name), name);
     }
     if (this.checkpoint.parents.length === 0 || this.flatten) return;
     const link = join(directory, PARENT_LINK);

@@ -7,6 +7,7 @@ import { WRITTEN_ENTRY_PAGES_MAX } from '../limits.js';
 import { thaw } from '../proto/messages.js';
 import { fromBigint } from '../proto/uint64.js';
 import type { EncodedBlocks } from './block-encoder.js';
+import { ChecksumWriter } from './checksum-writer.js';
 import type { EncoderPool } from './encoder-pool.js';
 import { OutputFile } from './output-file.js';
 import { encodeMagics, encodeRecord } from './record-writer.js';
@@ -57,36 +58,52 @@ export interface WriterContext {
   readonly onPages: (pages: number, payloadBytes: number) => void;
 }
 
-/** Sizes of the blocks of one entry as they come in. */
-interface EntrySizes {
+/** The blocks of one entry as they come in. */
+interface EntryBlocks {
   flags: number;
   payloadBytes: number;
   readonly sizes: number[];
+  /** Of the blocks, and of the pages of raw ones. */
+  readonly checksums: { readonly blocks: number[]; readonly rawPages: number[] };
+}
+
+/** Where a pagemap and what belongs to it are written. */
+interface PagemapPaths {
+  readonly pagemap: string;
+  readonly pages: string;
+  readonly checksums: string;
+  readonly pagesId: number;
 }
 
 /** Writes runs, which have to come in ascending order, to a pagemap and its pages image. */
 export class PagemapWriter {
   readonly counts: PagemapCounts = { pages: 0, zeroBlocks: 0, payloadBytes: 0 };
+  readonly #checksums: ChecksumWriter | undefined;
 
   private constructor(
+    private readonly paths: PagemapPaths,
+    private readonly modes: { readonly pagemap: number; readonly pages: number },
     private readonly pagemap: OutputFile,
     private readonly pages: OutputFile,
     private readonly context: WriterContext,
-  ) {}
+  ) {
+    if (context.pool.checksummed) this.#checksums = new ChecksumWriter();
+  }
 
   /** Creates both files. */
   static async create(
-    paths: { pagemap: string; pages: string; pagesId: number },
-    modes: { pagemap: number; pages: number },
+    paths: PagemapPaths,
+    modes: { readonly pagemap: number; readonly pages: number },
     context: WriterContext,
   ): Promise<PagemapWriter> {
     const pagemap = await OutputFile.create(paths.pagemap, modes.pagemap);
     try {
       const pages = await OutputFile.create(paths.pages, modes.pages);
-      await pagemap.append(encodeMagics(MAGIC.pagemap));
+      const writer = new PagemapWriter(paths, modes, pagemap, pages, context);
       const head = thaw.PagemapHead.encode({ pages_id: paths.pagesId }).finish();
-      await pagemap.append(encodeRecord(head));
-      return new PagemapWriter(pagemap, pages, context);
+      await writer.#appendPagemap(encodeMagics(MAGIC.pagemap));
+      await writer.#appendPagemap(encodeRecord(head));
+      return writer;
     } catch (error) {
       await pagemap.close();
       throw error;
@@ -102,7 +119,7 @@ export class PagemapWriter {
     const lazy = run.lazy ? PAGEMAP_FLAG.lazy : 0;
     if (run.kind !== 'stored') {
       const flags = run.kind === 'parent' ? PAGEMAP_FLAG.parent | lazy : 0;
-      await this.#writeEntry(run.vaddr, run.pageCount, { flags, payloadBytes: 0, sizes: [] });
+      await this.#writeEntry(run.vaddr, run.pageCount, newEntry(flags));
       return;
     }
     for (let page = 0; page < run.pageCount; page += WRITTEN_ENTRY_PAGES_MAX) {
@@ -115,6 +132,12 @@ export class PagemapWriter {
   async close(): Promise<void> {
     await Promise.all([this.pagemap.close(), this.pages.close()]);
     this.counts.payloadBytes = this.pages.byteLength;
+    await this.#checksums?.finish(this.paths.checksums, this.modes.pages);
+  }
+
+  async #appendPagemap(bytes: Uint8Array): Promise<void> {
+    this.#checksums?.takePagemap(bytes);
+    await this.pagemap.append(bytes);
   }
 
   async #writeStored(
@@ -123,7 +146,7 @@ export class PagemapWriter {
     pageCount: number,
     flags: number,
   ): Promise<void> {
-    const entry: EntrySizes = { flags, payloadBytes: 0, sizes: [] };
+    const entry = newEntry(flags);
     const { blockPages, pool } = this.context;
     const batchPages = Math.max(1, Math.floor(BATCH_PAGES / (blockPages || 1))) * (blockPages || 1);
     const underWay: { pages: number; encoded: Promise<EncodedBlocks> }[] = [];
@@ -146,14 +169,16 @@ export class PagemapWriter {
     this.counts.pages += pageCount;
   }
 
-  async #appendBlocks(entry: EntrySizes, encoded: EncodedBlocks, pages: number): Promise<void> {
-    const { sizes, payload } = encoded;
+  async #appendBlocks(entry: EntryBlocks, encoded: EncodedBlocks, pages: number): Promise<void> {
+    const { sizes, payload, checksums } = encoded;
     const firstStored = sizes.findIndex((size) => size > 0);
     if (entry.payloadBytes === 0 && firstStored >= 0) {
       const isRaw = sizes[firstStored] === this.#fullSize(firstStored, pages);
       if (isRaw) await this.#alignPayload(entry);
     }
     for (const size of sizes) entry.sizes.push(size);
+    for (const checksum of checksums.blocks) entry.checksums.blocks.push(checksum);
+    for (const checksum of checksums.rawPages) entry.checksums.rawPages.push(checksum);
     entry.payloadBytes += payload.length;
     await this.pages.append(payload);
     this.counts.zeroBlocks += sizes.filter((size) => size === 0).length;
@@ -166,15 +191,15 @@ export class PagemapWriter {
     return Math.min(blockPages, pages - block * blockPages) * PAGE_SIZE;
   }
 
-  async #alignPayload(entry: EntrySizes): Promise<void> {
+  async #alignPayload(entry: EntryBlocks): Promise<void> {
     const beyond = this.pages.byteLength % PAGE_SIZE;
     if (beyond > 0) await this.pages.append(PADDING.subarray(beyond));
     entry.flags |= PAGEMAP_FLAG.payloadAligned;
   }
 
   /** Both counts are written, so that CRIU before 4.2 finds the one it knows. */
-  async #writeEntry(vaddr: bigint, pageCount: number, entry: EntrySizes): Promise<void> {
-    const { sizes, flags, payloadBytes } = entry;
+  async #writeEntry(vaddr: bigint, pageCount: number, entry: EntryBlocks): Promise<void> {
+    const { sizes, flags, payloadBytes, checksums } = entry;
     const message: thaw.PagemapEntry.$Shape = {
       vaddr: fromBigint(vaddr),
       compat_nr_pages: pageCount,
@@ -187,7 +212,8 @@ export class PagemapWriter {
       message.total_compressed_size = fromBigint(BigInt(payloadBytes));
       if (this.context.regions) message.region_pages = this.context.blockPages;
     }
-    await this.pagemap.append(encodeRecord(thaw.PagemapEntry.encode(message).finish()));
+    this.#checksums?.add(isRaw ? checksums.rawPages : checksums.blocks);
+    await this.#appendPagemap(encodeRecord(thaw.PagemapEntry.encode(message).finish()));
   }
 
   #checkAborted(): void {
@@ -195,4 +221,8 @@ export class PagemapWriter {
     const cause = this.context.signal.reason;
     throw new ThawError('ABORTED', { what: 'writing the image was stopped', cause });
   }
+}
+
+function newEntry(flags: number): EntryBlocks {
+  return { flags, payloadBytes: 0, sizes: [], checksums: { blocks: [], rawPages: [] } };
 }

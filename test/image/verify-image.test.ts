@@ -38,7 +38,13 @@ it.each([
       progress.push(pagesDone);
     },
   });
-  expect(result).toEqual({ problems: [], truncated: false, pages, zeroPages });
+  expect(result).toEqual({
+    problems: [],
+    truncated: false,
+    pages,
+    zeroPages,
+    checksummedPages: 0,
+  });
   expect(progress.at(-1)).toBe(pages);
 });
 

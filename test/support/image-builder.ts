@@ -175,3 +175,14 @@ export function pageBytes(seed: number): Uint8Array {
   }
   return bytes;
 }
+
+/** Bytes of a page that LZ4 cannot make smaller, different for each seed. */
+export function randomPage(seed: number): Uint8Array {
+  const bytes = new Uint8Array(PAGE);
+  let state = (seed * 2654435761 + 1) >>> 0;
+  for (let index = 0; index < PAGE; index++) {
+    state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
+    bytes[index] = state >>> 24;
+  }
+  return bytes;
+}

@@ -899,6 +899,126 @@ export namespace thaw {
     }
 
     /**
+     * Properties of a ChecksumHead.
+     * @deprecated Use thaw.ChecksumHead.$Properties instead.
+     */
+    interface IChecksumHead extends thaw.ChecksumHead.$Properties {
+    }
+
+    /** Represents a ChecksumHead. */
+    class ChecksumHead {
+
+        /**
+         * Constructs a new ChecksumHead.
+         * @param [properties] Properties to set
+         */
+        constructor(properties?: thaw.ChecksumHead.$Properties);
+
+        /** Unknown fields preserved while decoding when enabled */
+        $unknowns?: Uint8Array[];
+
+        /** ChecksumHead version. */
+        version: number;
+
+        /** ChecksumHead pagemap_crc32. */
+        pagemap_crc32: number;
+
+        /**
+         * Encodes the specified ChecksumHead message. Does not implicitly {@link thaw.ChecksumHead.verify|verify} messages.
+         * @param message ChecksumHead message or plain object to encode
+         * @param [writer] Writer to encode to
+         * @returns Writer
+         */
+        static encode(message: thaw.ChecksumHead.$Properties, writer?: $protobuf.Writer): $protobuf.Writer;
+
+        /**
+         * Decodes a ChecksumHead message from the specified reader or buffer.
+         * @param reader Reader or buffer to decode from
+         * @param [length] Message length if known beforehand
+         * @returns {thaw.ChecksumHead & thaw.ChecksumHead.$Shape} ChecksumHead
+         * @throws {Error} If the payload is not a reader or valid buffer
+         * @throws {$protobuf.util.ProtocolError} If required fields are missing
+         */
+        static decode(reader: ($protobuf.Reader|Uint8Array), length?: number): thaw.ChecksumHead & thaw.ChecksumHead.$Shape;
+    }
+
+    namespace ChecksumHead {
+
+        /** Properties of a ChecksumHead. */
+        interface $Properties {
+
+            /** ChecksumHead version */
+            version: number;
+
+            /** ChecksumHead pagemap_crc32 */
+            pagemap_crc32: number;
+
+            /** Unknown fields preserved while decoding when enabled */
+            $unknowns?: Uint8Array[];
+        }
+
+        /** Shape of a ChecksumHead. */
+        type $Shape = thaw.ChecksumHead.$Properties;
+    }
+
+    /**
+     * Properties of a ChecksumPart.
+     * @deprecated Use thaw.ChecksumPart.$Properties instead.
+     */
+    interface IChecksumPart extends thaw.ChecksumPart.$Properties {
+    }
+
+    /** Represents a ChecksumPart. */
+    class ChecksumPart {
+
+        /**
+         * Constructs a new ChecksumPart.
+         * @param [properties] Properties to set
+         */
+        constructor(properties?: thaw.ChecksumPart.$Properties);
+
+        /** Unknown fields preserved while decoding when enabled */
+        $unknowns?: Uint8Array[];
+
+        /** ChecksumPart crc32. */
+        crc32: Uint8Array;
+
+        /**
+         * Encodes the specified ChecksumPart message. Does not implicitly {@link thaw.ChecksumPart.verify|verify} messages.
+         * @param message ChecksumPart message or plain object to encode
+         * @param [writer] Writer to encode to
+         * @returns Writer
+         */
+        static encode(message: thaw.ChecksumPart.$Properties, writer?: $protobuf.Writer): $protobuf.Writer;
+
+        /**
+         * Decodes a ChecksumPart message from the specified reader or buffer.
+         * @param reader Reader or buffer to decode from
+         * @param [length] Message length if known beforehand
+         * @returns {thaw.ChecksumPart & thaw.ChecksumPart.$Shape} ChecksumPart
+         * @throws {Error} If the payload is not a reader or valid buffer
+         * @throws {$protobuf.util.ProtocolError} If required fields are missing
+         */
+        static decode(reader: ($protobuf.Reader|Uint8Array), length?: number): thaw.ChecksumPart & thaw.ChecksumPart.$Shape;
+    }
+
+    namespace ChecksumPart {
+
+        /** Properties of a ChecksumPart. */
+        interface $Properties {
+
+            /** ChecksumPart crc32 */
+            crc32: Uint8Array;
+
+            /** Unknown fields preserved while decoding when enabled */
+            $unknowns?: Uint8Array[];
+        }
+
+        /** Shape of a ChecksumPart. */
+        type $Shape = thaw.ChecksumPart.$Properties;
+    }
+
+    /**
      * Properties of a PackHead.
      * @deprecated Use thaw.PackHead.$Properties instead.
      */

@@ -2281,6 +2281,292 @@ export const thaw = $root.thaw = (() => {
         return MemfdInode;
     })();
 
+    thaw.ChecksumHead = (function() {
+
+        /**
+         * Properties of a ChecksumHead.
+         * @typedef {Object} thaw.ChecksumHead.$Properties
+         * @property {number} version ChecksumHead version
+         * @property {number} pagemap_crc32 ChecksumHead pagemap_crc32
+         * @property {Array.<Uint8Array>} [$unknowns] Unknown fields preserved while decoding when enabled
+         */
+
+        /**
+         * Properties of a ChecksumHead.
+         * @memberof thaw
+         * @interface IChecksumHead
+         * @augments thaw.ChecksumHead.$Properties
+         * @deprecated Use thaw.ChecksumHead.$Properties instead.
+         */
+
+        /**
+         * Shape of a ChecksumHead.
+         * @typedef {thaw.ChecksumHead.$Properties} thaw.ChecksumHead.$Shape
+         */
+
+        /**
+         * Constructs a new ChecksumHead.
+         * @memberof thaw
+         * @classdesc Represents a ChecksumHead.
+         * @constructor
+         * @param {thaw.ChecksumHead.$Properties=} [properties] Properties to set
+         * @property {Array.<Uint8Array>} [$unknowns] Unknown fields preserved while decoding when enabled
+         */
+        const ChecksumHead = function (properties) {
+            if (properties)
+                for (let keys = $Object.keys(properties), i = 0; i < keys.length; ++i)
+                    if (properties[keys[i]] != null && keys[i] !== "__proto__")
+                        this[keys[i]] = properties[keys[i]];
+        };
+
+        /**
+         * ChecksumHead version.
+         * @member {number} version
+         * @memberof thaw.ChecksumHead
+         * @instance
+         */
+        ChecksumHead.prototype.version = 0;
+
+        /**
+         * ChecksumHead pagemap_crc32.
+         * @member {number} pagemap_crc32
+         * @memberof thaw.ChecksumHead
+         * @instance
+         */
+        ChecksumHead.prototype.pagemap_crc32 = 0;
+
+        /**
+         * Encodes the specified ChecksumHead message. Does not implicitly {@link thaw.ChecksumHead.verify|verify} messages.
+         * @function encode
+         * @memberof thaw.ChecksumHead
+         * @static
+         * @param {thaw.ChecksumHead.$Properties} message ChecksumHead message or plain object to encode
+         * @param {$protobuf.Writer} [writer] Writer to encode to
+         * @returns {$protobuf.Writer} Writer
+         */
+        ChecksumHead.encode = function (message, writer, _depth) {
+            if (!writer)
+                writer = $Writer.create();
+            if (_depth === $undefined)
+                _depth = 0;
+            if (_depth > $util.recursionLimit)
+                throw $Error("max depth exceeded");
+            writer.uint32(/* id 1, wireType 0 =*/8).uint32(message.version);
+            writer.uint32(/* id 2, wireType 5 =*/21).fixed32(message.pagemap_crc32);
+            if (message.$unknowns != null && $Object.hasOwnProperty.call(message, "$unknowns"))
+                for (let i = 0; i < message.$unknowns.length; ++i)
+                    writer.raw(message.$unknowns[i]);
+            return writer;
+        };
+
+        /**
+         * Decodes a ChecksumHead message from the specified reader or buffer.
+         * @function decode
+         * @memberof thaw.ChecksumHead
+         * @static
+         * @param {$protobuf.Reader|Uint8Array} reader Reader or buffer to decode from
+         * @param {number} [length] Message length if known beforehand
+         * @returns {thaw.ChecksumHead & thaw.ChecksumHead.$Shape} ChecksumHead
+         * @throws {Error} If the payload is not a reader or valid buffer
+         * @throws {$protobuf.util.ProtocolError} If required fields are missing
+         */
+        ChecksumHead.decode = function (reader, length, _end, _depth, _target) {
+            if (!(reader instanceof $Reader))
+                reader = $Reader.create(reader);
+            if (_depth === $undefined)
+                _depth = 0;
+            if (_depth > $Reader.recursionLimit)
+                throw $Error("max depth exceeded");
+            let end, message;
+            if (length === $undefined)
+                end = reader.len;
+            else {
+                end = reader.pos + length;
+                if (end > reader.len)
+                    throw $RangeError("index out of range");
+                length = reader.len;
+                reader.len = end;
+            }
+            message = _target || new $root.thaw.ChecksumHead();
+            while (reader.pos < end) {
+                let start = reader.pos;
+                let tag = reader.tag();
+                if (tag === _end) {
+                    _end = $undefined;
+                    break;
+                }
+                let wireType = tag & 7;
+                switch (tag >>>= 3) {
+                case 1: {
+                        if (wireType !== 0)
+                            break;
+                        message.version = reader.uint32();
+                        continue;
+                    }
+                case 2: {
+                        if (wireType !== 5)
+                            break;
+                        message.pagemap_crc32 = reader.fixed32();
+                        continue;
+                    }
+                }
+                reader.skipType(wireType, _depth, tag);
+                if (!reader.discardUnknown) {
+                    $util.makeProp(message, "$unknowns", false);
+                    (message.$unknowns || (message.$unknowns = [])).push(reader.raw(start, reader.pos));
+                }
+            }
+            if (length !== $undefined) {
+                if (reader.pos !== end)
+                    throw $RangeError("index out of range");
+                reader.len = length;
+            }
+            if (_end !== $undefined)
+                throw $Error("missing end group");
+            if (!$Object.hasOwnProperty.call(message, "version"))
+                throw $util.ProtocolError("missing required 'version'", { instance: message });
+            if (!$Object.hasOwnProperty.call(message, "pagemap_crc32"))
+                throw $util.ProtocolError("missing required 'pagemap_crc32'", { instance: message });
+            return message;
+        };
+
+        return ChecksumHead;
+    })();
+
+    thaw.ChecksumPart = (function() {
+
+        /**
+         * Properties of a ChecksumPart.
+         * @typedef {Object} thaw.ChecksumPart.$Properties
+         * @property {Uint8Array} crc32 ChecksumPart crc32
+         * @property {Array.<Uint8Array>} [$unknowns] Unknown fields preserved while decoding when enabled
+         */
+
+        /**
+         * Properties of a ChecksumPart.
+         * @memberof thaw
+         * @interface IChecksumPart
+         * @augments thaw.ChecksumPart.$Properties
+         * @deprecated Use thaw.ChecksumPart.$Properties instead.
+         */
+
+        /**
+         * Shape of a ChecksumPart.
+         * @typedef {thaw.ChecksumPart.$Properties} thaw.ChecksumPart.$Shape
+         */
+
+        /**
+         * Constructs a new ChecksumPart.
+         * @memberof thaw
+         * @classdesc Represents a ChecksumPart.
+         * @constructor
+         * @param {thaw.ChecksumPart.$Properties=} [properties] Properties to set
+         * @property {Array.<Uint8Array>} [$unknowns] Unknown fields preserved while decoding when enabled
+         */
+        const ChecksumPart = function (properties) {
+            if (properties)
+                for (let keys = $Object.keys(properties), i = 0; i < keys.length; ++i)
+                    if (properties[keys[i]] != null && keys[i] !== "__proto__")
+                        this[keys[i]] = properties[keys[i]];
+        };
+
+        /**
+         * ChecksumPart crc32.
+         * @member {Uint8Array} crc32
+         * @memberof thaw.ChecksumPart
+         * @instance
+         */
+        ChecksumPart.prototype.crc32 = $util.newBuffer([]);
+
+        /**
+         * Encodes the specified ChecksumPart message. Does not implicitly {@link thaw.ChecksumPart.verify|verify} messages.
+         * @function encode
+         * @memberof thaw.ChecksumPart
+         * @static
+         * @param {thaw.ChecksumPart.$Properties} message ChecksumPart message or plain object to encode
+         * @param {$protobuf.Writer} [writer] Writer to encode to
+         * @returns {$protobuf.Writer} Writer
+         */
+        ChecksumPart.encode = function (message, writer, _depth) {
+            if (!writer)
+                writer = $Writer.create();
+            if (_depth === $undefined)
+                _depth = 0;
+            if (_depth > $util.recursionLimit)
+                throw $Error("max depth exceeded");
+            writer.uint32(/* id 1, wireType 2 =*/10).bytes(message.crc32);
+            if (message.$unknowns != null && $Object.hasOwnProperty.call(message, "$unknowns"))
+                for (let i = 0; i < message.$unknowns.length; ++i)
+                    writer.raw(message.$unknowns[i]);
+            return writer;
+        };
+
+        /**
+         * Decodes a ChecksumPart message from the specified reader or buffer.
+         * @function decode
+         * @memberof thaw.ChecksumPart
+         * @static
+         * @param {$protobuf.Reader|Uint8Array} reader Reader or buffer to decode from
+         * @param {number} [length] Message length if known beforehand
+         * @returns {thaw.ChecksumPart & thaw.ChecksumPart.$Shape} ChecksumPart
+         * @throws {Error} If the payload is not a reader or valid buffer
+         * @throws {$protobuf.util.ProtocolError} If required fields are missing
+         */
+        ChecksumPart.decode = function (reader, length, _end, _depth, _target) {
+            if (!(reader instanceof $Reader))
+                reader = $Reader.create(reader);
+            if (_depth === $undefined)
+                _depth = 0;
+            if (_depth > $Reader.recursionLimit)
+                throw $Error("max depth exceeded");
+            let end, message;
+            if (length === $undefined)
+                end = reader.len;
+            else {
+                end = reader.pos + length;
+                if (end > reader.len)
+                    throw $RangeError("index out of range");
+                length = reader.len;
+                reader.len = end;
+            }
+            message = _target || new $root.thaw.ChecksumPart();
+            while (reader.pos < end) {
+                let start = reader.pos;
+                let tag = reader.tag();
+                if (tag === _end) {
+                    _end = $undefined;
+                    break;
+                }
+                let wireType = tag & 7;
+                switch (tag >>>= 3) {
+                case 1: {
+                        if (wireType !== 2)
+                            break;
+                        message.crc32 = reader.bytes();
+                        continue;
+                    }
+                }
+                reader.skipType(wireType, _depth, tag);
+                if (!reader.discardUnknown) {
+                    $util.makeProp(message, "$unknowns", false);
+                    (message.$unknowns || (message.$unknowns = [])).push(reader.raw(start, reader.pos));
+                }
+            }
+            if (length !== $undefined) {
+                if (reader.pos !== end)
+                    throw $RangeError("index out of range");
+                reader.len = length;
+            }
+            if (_end !== $undefined)
+                throw $Error("missing end group");
+            if (!$Object.hasOwnProperty.call(message, "crc32"))
+                throw $util.ProtocolError("missing required 'crc32'", { instance: message });
+            return message;
+        };
+
+        return ChecksumPart;
+    })();
+
     thaw.PackHead = (function() {
 
         /**
