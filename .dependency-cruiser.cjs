@@ -1,5 +1,5 @@
 // One direction of import: errors, address, limits <- native <- proto <- image <- plan <- servicer <-
-// {restore, lazy-pages} <- cli; uffd stands beside them.
+// {restore, lazy-pages} <- cli; page-server (above image) and uffd stand beside them.
 const rooms = {
   base: '^src/(errors|address|limits|native|executables)\\.ts$',
   proto: '^src/proto/',
@@ -10,6 +10,7 @@ const rooms = {
   servicer: '^src/servicer/',
   restore: '^src/restore/',
   'lazy-pages': '^src/lazy-pages/',
+  'page-server': '^src/page-server/',
   cli: '^src/cli/',
 };
 
@@ -24,7 +25,8 @@ const mayImport = {
   servicer: ['base', 'plan'],
   restore: ['base', 'image', 'plan', 'servicer', 'uffd'],
   'lazy-pages': ['base', 'proto', 'image', 'pack', 'plan', 'servicer'],
-  cli: ['base', 'image', 'pack', 'plan', 'servicer', 'restore', 'lazy-pages', 'uffd'],
+  'page-server': ['base', 'image'],
+  cli: ['base', 'image', 'pack', 'plan', 'servicer', 'restore', 'lazy-pages', 'page-server', 'uffd'],
 };
 
 /** @type {import('dependency-cruiser').IConfiguration} */

@@ -58,6 +58,8 @@ export type RestoreErrorCode =
   | 'NOTHING_TO_RESTORE'
   | 'SOCKET_UNAVAILABLE'
   | 'PEER_REFUSED'
+  | 'PEER_LOST'
+  | 'PAGE_NOT_STORED'
   | 'HANDOFF_MALFORMED'
   | 'RESTORE_FAILED'
   | 'CRIU_MISSING'

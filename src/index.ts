@@ -70,6 +70,14 @@ export {
   unpackImage,
 } from './pack/pack-image.js';
 export type { PagemapCounts, WrittenRun } from './pack/pagemap-writer.js';
+export {
+  CriuPageServer,
+  type CriuPageServerEvents,
+  type CriuPageServerOptions,
+  type ListenAddress,
+} from './page-server/criu-page-server.js';
+export type { PageSession } from './page-server/page-session.js';
+export type { HeaderLayout } from './page-server/wire.js';
 export { type PlanOptions, planRestore } from './plan/plan-restore.js';
 export {
   type BlockColumns,
