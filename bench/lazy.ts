@@ -1,15 +1,12 @@
 /**
  * `thaw lazy-pages` against `criu lazy-pages`: the same image, the same restore command, in pairs.
  */
-import { endAll } from '../test/support/criu.js';
 import type { Benchmark, BenchmarkTable, Findings, Row } from './benchmark.js';
 import { compareToBar } from './lazy/bars.js';
 import { criuEager, criuLazy, type Driver, thawLazy } from './lazy/drivers.js';
-import { dumpWorkload } from './lazy/dumped-workload.js';
+import { workloadOfOneGib } from './lazy/dumped-workload.js';
 import { type AccessName, runTrial, type Trial } from './lazy/trial.js';
 import { summarize } from './statistics.js';
-
-const GIB = 2 ** 30;
 
 interface Workload {
   readonly accesses: AccessName;
@@ -40,22 +37,18 @@ const DRIVERS: readonly Driver[] = [thawLazy, criuLazy];
 
 async function run(trials: number): Promise<Findings> {
   const samples: Sample[] = [];
-  try {
-    const workload = await dumpWorkload(GIB);
-    const measure = async (driver: Driver, accesses: AccessName): Promise<void> => {
-      const trial = await runTrial(workload, { driver, accesses });
-      samples.push({ accesses, driver: driver.name, ...trial });
-    };
-    for (let trial = 0; trial < trials; trial++) {
-      // In pairs that change their order, so that a slow phase of the machine meets both.
-      const drivers = trial % 2 === 0 ? DRIVERS : DRIVERS.toReversed();
-      for (const { accesses } of WORKLOADS) {
-        for (const driver of drivers) await measure(driver, accesses);
-      }
-      await measure(criuEager, 'sequential');
+  const workload = await workloadOfOneGib();
+  const measure = async (driver: Driver, accesses: AccessName): Promise<void> => {
+    const trial = await runTrial(workload, { driver, accesses });
+    samples.push({ accesses, driver: driver.name, ...trial });
+  };
+  for (let trial = 0; trial < trials; trial++) {
+    // In pairs that change their order, so that a slow phase of the machine meets both.
+    const drivers = trial % 2 === 0 ? DRIVERS : DRIVERS.toReversed();
+    for (const { accesses } of WORKLOADS) {
+      for (const driver of drivers) await measure(driver, accesses);
     }
-  } finally {
-    endAll();
+    await measure(criuEager, 'sequential');
   }
   return {
     tables: [compareTimes(samples), compareTouches(samples), listServers(samples)],

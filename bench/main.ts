@@ -6,13 +6,15 @@ import { writeFileSync } from 'node:fs';
 import { cpus, release } from 'node:os';
 import { parseArgs } from 'node:util';
 import Table from 'cli-table3';
+import { endAll } from '../test/support/criu.js';
 import type { Benchmark, BenchmarkTable, Findings } from './benchmark.js';
+import { floors } from './floors.js';
 import { lazy } from './lazy.js';
 import { pack } from './pack.js';
 import { ready } from './ready.js';
 import { scale } from './scale.js';
 
-const BENCHMARKS: readonly Benchmark[] = [lazy, ready, scale, pack];
+const BENCHMARKS: readonly Benchmark[] = [lazy, floors, ready, scale, pack];
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
@@ -25,12 +27,21 @@ if (unknown.length > 0) {
   process.exit(2);
 }
 
+process.once('SIGINT', () => {
+  endAll();
+  process.exit(130);
+});
+
 const results: Record<string, Findings> = {};
-for (const { name, run, trials, quickTrials } of BENCHMARKS) {
-  if (positionals.length > 0 && !positionals.includes(name)) continue;
-  const findings = await run(values.quick ? quickTrials : trials);
-  results[name] = findings;
-  for (const table of findings.tables) printTable(table);
+try {
+  for (const { name, run, trials, quickTrials } of BENCHMARKS) {
+    if (positionals.length > 0 && !positionals.includes(name)) continue;
+    const findings = await run(values.quick ? quickTrials : trials);
+    results[name] = findings;
+    for (const table of findings.tables) printTable(table);
+  }
+} finally {
+  endAll();
 }
 const machine = { cpus: cpus().length, model: cpus()[0]?.model ?? 'unknown', kernel: release() };
 console.log(`${machine.cpus} × ${machine.model}, Linux ${machine.kernel}`);

@@ -2,13 +2,18 @@
 import type { Row } from '../benchmark.js';
 import { summarize } from '../statistics.js';
 
-/** The least that must be reached, and what is aimed at. */
+/** What must be reached, and what is aimed at. */
 export type Bar = readonly [must: number, aim: number];
 
-/** What a ratio of which more is better says to a bar. */
-export function judge(ratio: number, [must, aim]: Bar): string {
+/** How a ratio of which more is better stands to a bar. */
+function judgeBelow(ratio: number, [must, aim]: Bar): string {
   if (ratio >= aim) return 'pass, aim reached';
   return ratio >= must ? 'pass' : 'MISS';
+}
+
+/** How a ratio of which less is better stands to a bar. */
+export function judgeAbove(ratio: number, [must, aim]: Bar): string {
+  return judgeBelow(1 / ratio, [1 / must, 1 / aim]);
 }
 
 /**
@@ -29,7 +34,7 @@ export function compareToBar(
     ratio: `${ratio.median.toFixed(2)}×`,
     'ratio min–max': `${ratio.min.toFixed(1)}–${ratio.max.toFixed(1)}`,
     'must / aim': bar === undefined ? '' : `${bar[0]}× / ${bar[1]}×`,
-    result: bar === undefined ? '' : judge(ratio.median, bar),
+    result: bar === undefined ? '' : judgeBelow(ratio.median, bar),
   };
 }
 

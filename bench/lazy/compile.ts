@@ -11,11 +11,11 @@ const FLAGS = ['-O3', '-Wall', '-Wextra', '-Werror', '-pthread'];
 let output: string | undefined;
 
 /** The executable of a source of bench/targets, compiled once; `endAll` of criu.ts removes it. */
-export function compiled(name: 'workload' | 'trial'): string {
+export function compiled(name: 'workload' | 'trial' | 'floors'): string {
   output ??= makeDirectory();
   const path = join(output, name);
   if (!existsSync(path)) {
-    execFileSync('cc', [...FLAGS, join(SOURCES, `${name}.c`), '-o', path], { stdio: 'inherit' });
+    execFileSync('gcc', [...FLAGS, join(SOURCES, `${name}.c`), '-o', path], { stdio: 'inherit' });
   }
   return path;
 }

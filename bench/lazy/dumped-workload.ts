@@ -1,5 +1,5 @@
 /** A task of bench/targets/workload.c, dumped by CRIU. */
-import { existsSync, fsyncSync, openSync, readFileSync } from 'node:fs';
+import { closeSync, existsSync, fsyncSync, openSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { PAGE_SIZE } from '../../src/address.js';
 import { dump, makeDirectory, startReaped } from '../../test/support/criu.js';
@@ -7,6 +7,8 @@ import { until } from '../../test/support/process-facts.js';
 import { compiled } from './compile.js';
 
 const FILLED_MS_MAX = 60_000;
+
+const GIB = 2 ** 30;
 
 /** What the trials restore, again and again. */
 export interface DumpedWorkload {
@@ -16,6 +18,14 @@ export interface DumpedWorkload {
   /** Of the memory that the task goes through. */
   readonly pageCount: number;
   readonly pid: number;
+}
+
+let ofOneGib: Promise<DumpedWorkload> | undefined;
+
+/** The workload of 1 GiB, dumped once for all benchmarks. `endAll` of criu.ts removes it. */
+export function workloadOfOneGib(): Promise<DumpedWorkload> {
+  ofOneGib ??= dumpWorkload(GIB);
+  return ofOneGib;
 }
 
 /** Starts the task with `byteLength` bytes, a power of two, and dumps it. */
@@ -30,6 +40,13 @@ export async function dumpWorkload(byteLength: number): Promise<DumpedWorkload> 
   dump(pid, image);
   await ended;
   // What is still being written would be measured with the first trials.
-  fsyncSync(openSync(join(image, 'pages-1.img'), 'r'));
+  flush(join(image, 'pages-1.img'));
   return { directory, image, pageCount, pid };
+}
+
+/** Has a file written to its disk. */
+export function flush(path: string): void {
+  const fd = openSync(path, 'r');
+  fsyncSync(fd);
+  closeSync(fd);
 }

@@ -3,13 +3,13 @@ import { execFile } from 'node:child_process';
 import { readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
-import { type LatencySummary, summarizeLatencies } from '../../src/servicer/figures.js';
+import type { LatencySummary } from '../../src/servicer/figures.js';
 import { compiled } from './compile.js';
 import type { Driver } from './drivers.js';
 import type { DumpedWorkload } from './dumped-workload.js';
+import { readMeasurement } from './measurement.js';
 
 const TRIAL_MS_MAX = 120_000;
-const HEADER_BYTES = 32;
 
 /** Names of the ways to go through memory, as in bench/targets/accesses.h. */
 export type AccessName =
@@ -28,7 +28,7 @@ export interface Trial {
   readonly commandMs: number;
   /** From the end of the restore command until the task had done its accesses. */
   readonly workloadMs: number;
-  /** From the end of the restore command until every page was in. */
+  /** From the end of the restore command until every page was in; 0 where nobody fills. */
   readonly residentMs: number;
   /** Of the first touch of every page touched, as the task saw it, in microseconds. */
   readonly touches: LatencySummary;
@@ -69,26 +69,19 @@ export async function runTrial(workload: DumpedWorkload, options: TrialOptions):
   const { driver, accesses, coldFile = '-' } = options;
   for (const name of ['result', 'verified']) rmSync(join(directory, name), { force: true });
   writeFileSync(join(directory, 'order'), accesses);
-  const fixed = [directory, String(pid), String(pageCount), coldFile];
+  const awaited = driver.fills ? pageCount : 0;
+  const fixed = [directory, String(pid), String(awaited), coldFile];
   const args = [...fixed, ...driver.server(workload), '--', ...driver.restore(workload)];
   const { stdout } = await promisify(execFile)(compiled('trial'), args, { timeout: TRIAL_MS_MAX });
   const seen = JSON.parse(stdout) as Observation;
-  const result = readFileSync(join(directory, 'result'));
-  const [, endNs = 0, wrong] = [0, 8, 16].map((at) => Number(result.readBigUInt64LE(at)));
-  const wrongAfterwards = Number(readFileSync(join(directory, 'verified'), 'latin1'));
-  if (wrong !== 0 || wrongAfterwards !== 0) {
-    throw new Error(
-      `bench: ${driver.name}, ${accesses}: ${wrong} and ${wrongAfterwards} pages bad`,
-    );
-  }
-  const count = Number(result.readBigUInt64LE(24));
-  const latencies = new Uint32Array(count);
-  new Uint8Array(latencies.buffer).set(result.subarray(HEADER_BYTES));
+  const { endNs, touches } = readMeasurement(join(directory, 'result'));
+  const wrong = readFileSync(join(directory, 'verified'), 'latin1');
+  if (wrong !== '0') throw new Error(`bench: ${wrong} pages with wrong content afterwards`);
   return {
     commandMs: (seen.restoredNs - seen.restoreNs) / 1e6,
     workloadMs: (endNs - seen.restoredNs) / 1e6,
     residentMs: Math.max(0, seen.residentNs - seen.restoredNs) / 1e6,
-    touches: summarizeLatencies(latencies),
+    touches,
     cpuMs: seen.cpuNs / 1e6,
     nodeCpuMs: seen.nodeCpuNs / 1e6,
     rssAnonMib: seen.rssAnonKib / 1024,

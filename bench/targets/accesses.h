@@ -42,13 +42,13 @@ static inline uint64_t word_of(uint64_t page, uint64_t word) {
   return word % 2 == 0 ? 0 : (random & 0xFFFF0) | 0x00007F3A00000000ull;
 }
 
-static void make_page(uint64_t *words, uint64_t page) {
+static inline void make_page(uint64_t *words, uint64_t page) {
   uint64_t sum = 0;
   for (uint64_t word = 0; word < PAGE_WORDS - 1; ++word) sum += words[word] = word_of(page, word);
   words[PAGE_WORDS - 1] = sum_of_page(page) - sum;
 }
 
-static int page_is_right(const uint64_t *words, uint64_t page) {
+static inline int page_is_right(const uint64_t *words, uint64_t page) {
   uint64_t sum = 0;
   for (uint64_t word = 0; word < PAGE_WORDS; ++word) sum += words[word];
   return sum == sum_of_page(page);
@@ -144,8 +144,8 @@ static inline size_t measurement_bytes(const struct accesses *how, uint64_t page
   return sizeof(struct measurement) + count_of(how, pages) * sizeof(uint32_t);
 }
 
-static struct measurement *walk_memory(const struct accesses *how, uint8_t *memory,
-                                       uint64_t pages) {
+static inline struct measurement *walk_memory(const struct accesses *how, uint8_t *memory,
+                                              uint64_t pages) {
   const uint64_t count = count_of(how, pages);
   struct measurement *measured =
       mmap(NULL, measurement_bytes(how, pages), PROT_READ | PROT_WRITE,
@@ -173,7 +173,7 @@ static struct measurement *walk_memory(const struct accesses *how, uint8_t *memo
   return measured;
 }
 
-static const struct accesses *find_accesses(const char *name) {
+static inline const struct accesses *find_accesses(const char *name) {
   for (size_t i = 0; i < sizeof(kAccesses) / sizeof(kAccesses[0]); ++i) {
     if (strcmp(kAccesses[i].name, name) == 0) return &kAccesses[i];
   }

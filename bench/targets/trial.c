@@ -5,7 +5,7 @@
  *   trial DIR PID PAGES COLD_FILE [SERVER...] -- RESTORE...
  *
  * SERVER writes one byte to descriptor 3 once a restore may begin; without one, the restore is eager.
- * PID has PAGES of anonymous memory at least once it is resident. COLD_FILE, unless it is "-", is
+ * PID has PAGES of anonymous memory at least once it is resident; 0: nobody fills it. COLD_FILE, unless it is "-", is
  * dropped from the page cache before. DIR is that of workload.c. Prints one JSON object.
  */
 #define _GNU_SOURCE
@@ -161,10 +161,8 @@ static int exists(const char *name) {
 static uint64_t watch(pid_t task, uint64_t pages, struct usage *usage) {
   uint64_t resident_ns = 0;
   for (unsigned sample = 0; resident_ns == 0 || !exists("result"); ++sample) {
-    if (resident_ns == 0) {
-      sample_cpu(usage);
-      if (anonymous_pages(task) >= pages) resident_ns = now_ns();
-    }
+    sample_cpu(usage);
+    if (resident_ns == 0 && anonymous_pages(task) >= pages) resident_ns = now_ns();
     if (sample % MEMORY_SAMPLES == 0) sample_memory(usage);
     if (kill(task, 0)) fail("trial: the task has ended");
     check_time("residence and result");
@@ -206,12 +204,14 @@ int main(int argc, char **argv) {
   }
   const uint64_t restored_ns = now_ns();
   const uint64_t resident_ns = watch(task, pages, &usage);
-  if (server != 0) end_server(server);
   kill(task, SIGUSR1);
   while (!exists("verified")) {
     check_time("the look at every page");
     pause_ns(SAMPLE_NS);
   }
+  /* Without a fill, pages that nobody touches are missing as long as the task lives. */
+  if (pages == 0) kill(task, SIGKILL);
+  if (server != 0) end_server(server);
   kill(task, SIGKILL);
   while (waitpid(-1, NULL, 0) > 0) {
   }
