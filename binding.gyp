@@ -32,7 +32,7 @@
       'sources': ['<!@(find native/pager -name "*.cc")'],
       'cflags_cc': ['-fno-exceptions'],
       'ldflags': ['-pthread'],
-      'libraries': ['-llz4'],
+      'libraries': ['-llz4', '-ldeflate'],
     },
     {
       'target_name': 'thaw-host',

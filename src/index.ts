@@ -16,6 +16,7 @@ export {
   ThawError,
 } from './errors.js';
 export { Checkpoint } from './image/checkpoint.js';
+export { NO_CHECKSUM } from './image/checksums.js';
 export {
   type DescribeOptions,
   describeImage,

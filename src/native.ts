@@ -197,7 +197,8 @@ function load(): NativeAddon {
         'Causes and fixes:',
         '- installed with --ignore-scripts: run `npm rebuild thaw-restore`',
         '- no compiler when it was installed: get g++, make and python3, then `npm rebuild`',
-        '- liblz4 or its header is missing: get liblz4-dev, then `npm rebuild`',
+        '- liblz4, libdeflate or a header of theirs is missing: get liblz4-dev and libdeflate-dev, ' +
+          'then `npm rebuild`',
         '- node_modules came from another machine or another Node: run `npm rebuild`',
         '- in a clone of the sources: run `npm run build:native`',
       ].join('\n'),

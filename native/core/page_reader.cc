@@ -1,5 +1,6 @@
 #include "page_reader.h"
 
+#include <libdeflate.h>
 #include <lz4.h>
 
 #include <algorithm>
@@ -12,6 +13,14 @@ namespace {
 // Pages of block `index` of an extent's entry; the last block of an entry may be shorter.
 uint32_t PagesOfBlock(const Extent& extent, uint32_t index) {
   return std::min(extent.block_pages, extent.entry_pages - index * extent.block_pages);
+}
+
+// Whether bytes as they are stored are those of checksum `index` of the extent. Before anything is
+// done with them, so that nothing that is damaged is decoded or installed.
+bool IsAsWritten(const Plan& plan, const Extent& extent, uint32_t index, const uint8_t* bytes,
+                 uint64_t byte_length) {
+  return extent.first_checksum == kNoChecksum ||
+         ::libdeflate_crc32(0, bytes, byte_length) == plan.checksum(extent.first_checksum + index);
 }
 
 }  // namespace
@@ -32,6 +41,11 @@ PageRun PageReader::ReadRaw(const Plan& plan, const Extent& extent, uint32_t pag
   run.error =
       plan.source(extent.source)
           .Read(pages_.data(), byte_length, extent.file_offset + page * kPageSize, patience);
+  for (uint32_t i = 0; run.error == 0 && i < run.page_count; ++i) {
+    if (!IsAsWritten(plan, extent, page + i, pages_.data() + i * kPageSize, kPageSize)) {
+      run.error = EILSEQ;
+    }
+  }
   if (run.error != 0 && run.page_count > 1) return ReadRaw(plan, extent, page, 1, patience);
   run.source = reinterpret_cast<uint64_t>(pages_.data());
   return run;
@@ -85,6 +99,7 @@ int PageReader::Decode(const Plan& plan, const Extent& extent, uint32_t first_bl
   for (uint32_t i = first_block; i < first_block + block_count; ++i) {
     const uint32_t size = plan.block_size(extent.first_block + i);
     const int expected = static_cast<int>(PagesOfBlock(extent, i) * kPageSize);
+    if (!IsAsWritten(plan, extent, i, from, size)) return EILSEQ;
     if (size == static_cast<uint32_t>(expected)) {
       std::memcpy(to, from, size);
     } else {

@@ -19,7 +19,7 @@ struct PageRun {
   bool zero = false;    // stored as all zero; `source` is not set
   uint64_t source = 0;  // address of the bytes, for UFFDIO_COPY
   int error = 0;        // positive errno: these pages cannot be produced (EBADMSG: corrupt block;
-                        // EAGAIN: not without waiting)
+                        // EILSEQ: another checksum; EAGAIN: not without waiting)
 };
 
 class PageReader {

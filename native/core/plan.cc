@@ -73,6 +73,8 @@ Plan::Error Plan::BindColumns() {
   bind(entry_pages_, h.entry_pages, h.extent_count);
   bind(block_size_, h.block_size, h.block_count);
   bind(block_sample_, h.block_sample, h.block_count / kBlockSampleInterval + 1);
+  bind(first_checksum_, h.first_checksum, h.extent_count);
+  bind(checksum_, h.checksum, h.checksum_count);
   return inside ? Error::kNone : Error::kBadLayout;
 }
 
@@ -128,11 +130,13 @@ Plan::Error Plan::CheckData(const Extent& e) const {
   if (e.source >= sources_.size()) return Error::kBadExtent;
   const uint64_t file_bytes = sources_[e.source]->byte_length();
   uint64_t payload = e.page_count * kPageSize;
+  uint64_t checksums = e.page_count;
   if (e.block_pages != 0) {
     if (e.block_pages > kBlockPagesMax || e.skip_pages >= e.block_pages) return Error::kBadExtent;
     const uint64_t pages = uint64_t{e.skip_pages} + e.page_count;
     if (pages > e.entry_pages) return Error::kBadExtent;
     const uint64_t blocks = (pages + e.block_pages - 1) / e.block_pages;
+    checksums = blocks;
     if (e.first_block + blocks > header_->block_count) return Error::kBadBlock;
     for (uint64_t i = 0; i < blocks; ++i) {
       const uint64_t left = e.entry_pages - i * e.block_pages;
@@ -143,14 +147,21 @@ Plan::Error Plan::CheckData(const Extent& e) const {
     payload = BlockPayloadBefore(e.first_block + static_cast<uint32_t>(blocks)) -
               BlockPayloadBefore(e.first_block);
   }
+  if (!HasChecksums(e, checksums)) return Error::kBadChecksum;
   if (e.file_offset > file_bytes || payload > file_bytes - e.file_offset)
     return Error::kOutsideSource;
   return Error::kNone;
 }
 
+// That there are `count` checksums for the extent, unless it has none.
+bool Plan::HasChecksums(const Extent& e, uint64_t count) const {
+  return e.first_checksum == kNoChecksum || e.first_checksum + count <= header_->checksum_count;
+}
+
 Extent Plan::extent(uint32_t i) const {
-  return {vaddr_[i],       file_offset_[i], page_count_[i], page_index_[i],  source_[i],
-          block_pages_[i], first_block_[i], skip_pages_[i], entry_pages_[i], kind_[i]};
+  return {vaddr_[i],       file_offset_[i],    page_count_[i],  page_index_[i],
+          source_[i],      block_pages_[i],    first_block_[i], skip_pages_[i],
+          entry_pages_[i], first_checksum_[i], kind_[i]};
 }
 
 uint32_t Plan::FirstExtentFrom(uint64_t image_vaddr) const {

@@ -28,6 +28,7 @@ struct Extent {
   uint32_t first_block;
   uint32_t skip_pages;
   uint32_t entry_pages;
+  uint32_t first_checksum;
   uint8_t kind;
 
   uint64_t end() const { return vaddr + page_count * kPageSize; }
@@ -46,6 +47,7 @@ class Plan {
     kBadBlock,
     kOutsideSource,
     kUnmappable,
+    kBadChecksum,
   };
 
   // Maps and checks the plan in `fd` (not consumed). `sources` are the pages images that its
@@ -70,6 +72,8 @@ class Plan {
   uint32_t block_size(uint32_t block) const { return block_size_[block]; }
   // Stored bytes of all blocks before `block`.
   uint64_t BlockPayloadBefore(uint32_t block) const;
+  // CRC-32 of a page or block of an extent that has checksums.
+  uint32_t checksum(uint32_t i) const { return checksum_[i]; }
   // Pages of the largest block; 0 when nothing is compressed.
   uint32_t block_pages_max() const { return block_pages_max_; }
 
@@ -82,6 +86,7 @@ class Plan {
   Error CheckExtents();
   Error CheckData(const Extent& extent) const;
   Error CheckBlocks() const;
+  bool HasChecksums(const Extent& extent, uint64_t count) const;
 
   UniqueMapping mapping_;
   std::vector<std::shared_ptr<PageSource>> sources_;
@@ -100,6 +105,8 @@ class Plan {
   const uint32_t* entry_pages_ = nullptr;
   const uint32_t* block_size_ = nullptr;
   const uint64_t* block_sample_ = nullptr;
+  const uint32_t* first_checksum_ = nullptr;
+  const uint32_t* checksum_ = nullptr;
   uint32_t data_page_count_ = 0;
   uint32_t block_pages_max_ = 0;
 };

@@ -12,12 +12,15 @@
 
 namespace thaw {
 
-inline constexpr uint64_t kPlanMagic = 0x314e4c5057414854;  // "THAWPLN1"
+inline constexpr uint64_t kPlanMagic = 0x324e4c5057414854;  // "THAWPLN2"
 
 // Kinds of an extent.
 inline constexpr uint8_t kExtentData = 0;   // the pager installs its pages
 inline constexpr uint8_t kExtentHole = 1;   // nothing stored: zero
 inline constexpr uint8_t kExtentEager = 2;  // in place before the target runs; zero if discarded
+
+// In first_checksum: the extent's bytes cannot be checked.
+inline constexpr uint32_t kNoChecksum = 0xffffffff;
 
 // Number of blocks between two samples of the running payload size.
 inline constexpr uint32_t kBlockSampleInterval = 64;
@@ -29,6 +32,7 @@ struct PlanHeader {
   uint32_t extent_count;
   uint32_t block_count;   // LZ4 blocks of all extents
   uint32_t source_count;  // pages images that extents name
+  uint64_t checksum_count;
   // Byte offsets of the columns.
   uint64_t region_start;  // u64[region_count], sorted, page-aligned
   uint64_t region_end;    // u64[region_count], exclusive
@@ -46,8 +50,11 @@ struct PlanHeader {
   // Blocks: stored size; 0 = all zero, block's full size = stored raw, else one LZ4 block.
   uint64_t block_size;    // u32[block_count]
   uint64_t block_sample;  // u64[block_count / 64 + 1]: sum of block_size before block 64 * i
+  // Checksums: one for each page of raw extents, one for each block of others, as they are stored.
+  uint64_t first_checksum;  // u32[extent_count]: of the first page or block; kNoChecksum: none
+  uint64_t checksum;        // u32[checksum_count]: CRC-32 (zlib's); that of a zero block is unused
 };
-static_assert(sizeof(PlanHeader) == 32 + 14 * 8, "no padding");
+static_assert(sizeof(PlanHeader) == 40 + 16 * 8, "no padding");
 
 }  // namespace thaw
 

@@ -100,6 +100,37 @@ TEST(CorruptBlockPoisonsItsOwnPagesOnly) {
   }
 }
 
+// Overwritten under way: checksums tell, and every byte that gets to the target is the right one.
+TEST(OverwrittenSourcePoisonsWhatIsNotAsWritten) {
+  for (const bool fill : {false, true}) {
+    TestImage image(128);
+    image.AddRaw(64).AddLz4(64, 4).AddChecksums();
+    image.plan();
+    LazyTarget target(image, [&](const LazyTarget::Self&) {
+      uint32_t poisoned = 0;
+      if (CountPoisoned(image, &poisoned) != kRight) return kWrong;
+      return poisoned == 2 + 4 ? kBusError : kWrong;
+    });
+    PagerRig rig;
+    const std::shared_ptr<AddressSpace> space = rig.Add(1, &target, &image);
+    const uint64_t lz4_offset = 64 * kPageSize + image.draft().block_sizes[0];
+    for (const uint64_t offset : {3 * kPageSize, 40 * kPageSize + 4095, lz4_offset}) {
+      const uint8_t byte = static_cast<uint8_t>(image.file()[offset] ^ 1);
+      ASSERT_EQ(::pwrite(image.source_fd(), &byte, 1, static_cast<off_t>(offset)), 1);
+    }
+    if (fill) {
+      rig.Fill(space);
+      EXPECT_TRUE(rig.WaitEvent(PagerEventKind::kResident, 1));
+    }
+    target.Go();
+    EXPECT_EQ(target.Wait(), kBusError);
+    EXPECT_EQ(space->figures().poisoned_pages.load(), 6u);
+    for (const PagerEvent& event : rig.Events(PagerEventKind::kPageError)) {
+      EXPECT_EQ(event.error, EILSEQ);
+    }
+  }
+}
+
 // A poisoning that crosses the border of a VMA.
 TEST(CorruptBlockAcrossASplitVmaIsPoisoned) {
   TestImage image(32);

@@ -47,6 +47,7 @@ struct Sample {
   Sample() {
     image.AddRaw(8).AddHole(4).AddLz4(20, 4, 10).AddZeroBlocks(8, 4).AddRaw(8);
     image.draft().regions = {{image.At(0), image.At(32)}, {image.At(32), image.At(48)}};
+    image.AddChecksums();
   }
   std::vector<uint8_t> Encoded() { return EncodePlan(image.draft()); }
 };
@@ -101,7 +102,8 @@ TEST(PlanIsRefusedForItsHeader) {
   EXPECT_EQ(error_with([](PlanHeader* h) { h->extent_count = 0xffffffff; }), Error::kBadLayout);
   EXPECT_EQ(error_with([](PlanHeader* h) { h->region_count = 0x7fffffff; }), Error::kBadLayout);
   EXPECT_EQ(error_with([](PlanHeader* h) { h->block_count = 0xffffffff; }), Error::kBadLayout);
-  for (size_t column = 0; column < 14; ++column) {
+  EXPECT_EQ(error_with([](PlanHeader* h) { h->checksum_count = ~uint64_t{0}; }), Error::kBadLayout);
+  for (size_t column = 0; column < 16; ++column) {
     for (const uint64_t offset : {~uint64_t{0} - 7, uint64_t{1} << 40, uint64_t{4}}) {
       EXPECT_EQ(error_with([&](PlanHeader* h) { (&h->region_start)[column] = offset; }),
                 Error::kBadLayout);
@@ -164,6 +166,14 @@ TEST(PlanIsRefusedForItsContent) {
        Error::kOutsideSource},
       {"raw offset wraps", [&](TestImage* i) { extent(i, 5).file_offset = ~uint64_t{0} - 4095; },
        Error::kOutsideSource},
+      {"checksums of pages past the table", [&](TestImage* i) { extent(i, 5).first_checksum += 1; },
+       Error::kBadChecksum},
+      {"checksums of blocks past the table", [](TestImage* i) { i->draft().checksums.resize(10); },
+       Error::kBadChecksum},
+      {"first checksum out of range",
+       [&](TestImage* i) { extent(i, 2).first_checksum = 0xfffffffe; }, Error::kBadChecksum},
+      {"an extent without checksums",
+       [&](TestImage* i) { extent(i, 2).first_checksum = thaw::kNoChecksum; }, Error::kNone},
       {"blocks past the file", [&](TestImage* i) { extent(i, 2).file_offset = i->file().size(); },
        Error::kOutsideSource},
   };

@@ -1,6 +1,7 @@
 #include "test_image.h"
 
 #include <fcntl.h>
+#include <libdeflate.h>
 #include <lz4.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -71,6 +72,7 @@ std::vector<uint8_t> EncodePlan(const PlanDraft& draft) {
   header.extent_count = static_cast<uint32_t>(draft.extents.size());
   header.block_count = static_cast<uint32_t>(draft.block_sizes.size());
   header.source_count = draft.source_count;
+  header.checksum_count = draft.checksums.size();
   std::vector<uint64_t> samples;
   uint64_t sum = 0;
   for (size_t i = 0; i <= draft.block_sizes.size(); ++i) {
@@ -93,6 +95,8 @@ std::vector<uint8_t> EncodePlan(const PlanDraft& draft) {
   header.entry_pages = Append(&bytes, Column<uint32_t>(extents, &Extent::entry_pages));
   header.block_size = Append(&bytes, draft.block_sizes);
   header.block_sample = Append(&bytes, samples);
+  header.first_checksum = Append(&bytes, Column<uint32_t>(extents, &Extent::first_checksum));
+  header.checksum = Append(&bytes, draft.checksums);
   header.byte_length = bytes.size();
   std::memcpy(bytes.data(), &header, sizeof(header));
   return bytes;
@@ -131,6 +135,7 @@ Extent TestImage::Next(uint32_t page_count, uint8_t kind) const {
   extent.page_count = page_count;
   extent.page_index = data_pages_;
   extent.kind = kind;
+  extent.first_checksum = kNoChecksum;
   return extent;
 }
 
@@ -207,6 +212,23 @@ TestImage& TestImage::AddZeroBlocks(uint32_t page_count, uint32_t block_pages) {
   draft_.extents.push_back(extent);
   data_pages_ += page_count;
   data_.insert(data_.end(), page_count, false);
+  return *this;
+}
+
+TestImage& TestImage::AddChecksums() {
+  for (Extent& extent : draft_.extents) {
+    if (extent.kind != kExtentData) continue;
+    extent.first_checksum = static_cast<uint32_t>(draft_.checksums.size());
+    const uint32_t unit = std::max(extent.block_pages, 1u);
+    const uint32_t count = (extent.skip_pages + extent.page_count + unit - 1) / unit;
+    const uint8_t* bytes = file_.data() + extent.file_offset;
+    for (uint32_t i = 0; i < count; ++i) {
+      const uint64_t byte_length =
+          extent.block_pages == 0 ? kPageSize : draft_.block_sizes[extent.first_block + i];
+      draft_.checksums.push_back(::libdeflate_crc32(0, bytes, byte_length));
+      bytes += byte_length;
+    }
+  }
   return *this;
 }
 

@@ -37,6 +37,7 @@ struct PlanDraft {
   std::vector<AddressRange> regions;
   std::vector<Extent> extents;
   std::vector<uint32_t> block_sizes;
+  std::vector<uint32_t> checksums;
   uint32_t source_count = 1;
 };
 
@@ -71,6 +72,9 @@ class TestImage {
   bool IsData(uint32_t page) const { return data_[page]; }
   // Whether `bytes` are what page `page` holds.
   bool Holds(uint32_t page, const void* bytes) const;
+
+  // Gives all that has been added checksums; those of the file as it is now.
+  TestImage& AddChecksums();
 
   PlanDraft& draft() { return draft_; }
   std::vector<uint8_t>& file() { return file_; }

@@ -1,6 +1,7 @@
 /** Collects extents as columns, and joins what lies together. */
 import { formatVaddr, PAGE_SIZE, toVaddr } from '../address.js';
 import { ThawError } from '../errors.js';
+import { NO_CHECKSUM } from '../image/checksums.js';
 import type { PayloadPlace } from '../image/layered-pagemap.js';
 import { EXTENT_KIND, type ExtentColumns } from './restore-plan.js';
 
@@ -38,6 +39,8 @@ interface OpenExtent {
   source: number;
   /** Byte after its last one, if it is raw. */
   endOffset: number;
+  /** Checksum of the page after its last one, if it is raw; NO_CHECKSUM: none. */
+  endChecksum: number;
 }
 
 /** Builds {@link ExtentColumns}. Pages have to be added in ascending order. */
@@ -57,6 +60,7 @@ export class ExtentBuilder {
   readonly #firstBlock: Uint32Array;
   readonly #skipPages: Uint32Array;
   readonly #entryPages: Uint32Array;
+  readonly #firstChecksum: Uint32Array;
 
   /** @param capacity most extents that will come; memory that is not used is not touched. */
   constructor(capacity: number) {
@@ -70,6 +74,7 @@ export class ExtentBuilder {
     this.#firstBlock = new Uint32Array(capacity);
     this.#skipPages = new Uint32Array(capacity);
     this.#entryPages = new Uint32Array(capacity);
+    this.#firstChecksum = new Uint32Array(capacity);
   }
 
   /** Ends the last extent: the next page belongs to another region. */
@@ -107,6 +112,7 @@ export class ExtentBuilder {
       this.#continues(kind, firstPage) &&
       this.#open?.source === source &&
       this.#open.endOffset === place.fileOffset &&
+      this.#open.endChecksum === place.firstChecksum &&
       pageCount <= this.#room();
     if (joins) this.#extend(pageCount);
     else this.#appendStored(kind, firstPage, pageCount, source, place);
@@ -135,6 +141,7 @@ export class ExtentBuilder {
       firstBlock: this.#firstBlock.subarray(0, length),
       skipPages: this.#skipPages.subarray(0, length),
       entryPages: this.#entryPages.subarray(0, length),
+      firstChecksum: this.#firstChecksum.subarray(0, length),
     };
   }
 
@@ -153,6 +160,7 @@ export class ExtentBuilder {
     if (this.#open === undefined) return;
     this.#open.endPage += pageCount;
     this.#open.endOffset += pageCount * PAGE_SIZE;
+    this.#open.endChecksum = behind(this.#open.endChecksum, pageCount);
   }
 
   #appendStored(
@@ -169,9 +177,12 @@ export class ExtentBuilder {
     this.#firstBlock[row] = place.firstBlock;
     this.#skipPages[row] = place.skipPages;
     this.#entryPages[row] = place.entryPages;
+    this.#firstChecksum[row] = place.firstChecksum;
     const endPage = firstPage + pageCount;
     const endOffset = place.fileOffset + pageCount * PAGE_SIZE;
-    this.#open = place.blockPages === 0 ? { kind, endPage, source, endOffset } : undefined;
+    const endChecksum = behind(place.firstChecksum, pageCount);
+    this.#open =
+      place.blockPages === 0 ? { kind, endPage, source, endOffset, endChecksum } : undefined;
   }
 
   #append(kind: number, firstPage: number, pageCount: number): number {
@@ -181,7 +192,13 @@ export class ExtentBuilder {
     this.#pageCount[row] = pageCount;
     this.#kind[row] = kind;
     this.#pageIndex[row] = this.dataPages;
-    this.#open = { kind, endPage: firstPage + pageCount, source: 0, endOffset: 0 };
+    this.#firstChecksum[row] = NO_CHECKSUM;
+    const endPage = firstPage + pageCount;
+    this.#open = { kind, endPage, source: 0, endOffset: 0, endChecksum: NO_CHECKSUM };
     return row;
   }
+}
+
+function behind(checksum: number, pageCount: number): number {
+  return checksum === NO_CHECKSUM ? NO_CHECKSUM : checksum + pageCount;
 }

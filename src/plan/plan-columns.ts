@@ -6,11 +6,12 @@ import {
   type TaskPlan,
 } from './restore-plan.js';
 
-/** "THAWPLN1", little-endian. */
-const PLAN_MAGIC = 0x314e4c5057414854n;
+/** "THAWPLN2", little-endian. */
+const PLAN_MAGIC = 0x324e4c5057414854n;
 const COUNTS_OFFSET = 16;
-const OFFSETS_OFFSET = 32;
-const COLUMN_COUNT = 14;
+const CHECKSUM_COUNT_OFFSET = 32;
+const OFFSETS_OFFSET = 40;
+const COLUMN_COUNT = 16;
 const HEADER_BYTES = OFFSETS_OFFSET + COLUMN_COUNT * 8;
 const COLUMN_ALIGNMENT = 8;
 
@@ -48,6 +49,8 @@ export function encodePlan(plan: TaskPlan): Uint8Array {
     [extents.entryPages, extentRows],
     [blocks.size, [{ begin: 0, end: blocks.size.length }]],
     [blocks.sample, [{ begin: 0, end: blocks.sample.length }]],
+    [extents.firstChecksum, extentRows],
+    [blocks.checksum, [{ begin: 0, end: blocks.checksum.length }]],
   ];
   const offsets: number[] = [];
   let byteLength = HEADER_BYTES;
@@ -57,7 +60,8 @@ export function encodePlan(plan: TaskPlan): Uint8Array {
   }
   const bytes = new Uint8Array(byteLength);
   const counts = [regionRows, extentRows].map(countRows);
-  writeHeader(bytes, [...counts, blocks.size.length, plan.sourceCount], offsets);
+  counts.push(blocks.size.length, plan.sourceCount);
+  writeHeader(bytes, counts, blocks.checksum.length, offsets);
   columns.forEach(([column, rows], index) => {
     copyRows(column, rows, bytes, offsets[index] ?? 0);
   });
@@ -124,6 +128,7 @@ function lowerBound(column: BigUint64Array, value: bigint, begin: number): numbe
 function writeHeader(
   bytes: Uint8Array,
   counts: readonly number[],
+  checksumCount: number,
   offsets: readonly number[],
 ): void {
   const view = new DataView(bytes.buffer);
@@ -132,6 +137,7 @@ function writeHeader(
   counts.forEach((count, index) => {
     view.setUint32(COUNTS_OFFSET + index * 4, count, true);
   });
+  view.setBigUint64(CHECKSUM_COUNT_OFFSET, BigInt(checksumCount), true);
   offsets.forEach((offset, index) => {
     view.setBigUint64(OFFSETS_OFFSET + index * 8, BigInt(offset), true);
   });

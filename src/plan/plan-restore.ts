@@ -1,10 +1,11 @@
 /** Turns a checkpoint into a plan: who gets which pages from where. */
 import { toPageNumber } from '../address.js';
 import type { Checkpoint } from '../image/checkpoint.js';
+import { NO_CHECKSUM } from '../image/checksums.js';
 import type { LayeredPagemap, PayloadPlace } from '../image/layered-pagemap.js';
 import { PAGEMAP_FLAG } from '../image/pagemap-entry.js';
 import type { LiveTask, SharedObject } from '../image/task.js';
-import { mergeBlocks } from './blocks.js';
+import { type MergedBlocks, mergeBlocks } from './blocks.js';
 import { ExtentBuilder } from './extent-builder.js';
 import { planGuards, planRegions } from './regions.js';
 import {
@@ -60,9 +61,9 @@ function planTask(
 ): Omit<TaskPlan, 'sourceCount'> {
   const regions = planRegions(task.vmas);
   const guards = planGuards(task.vmas);
-  const { blocks, firstBlockOfLayer } = mergeBlocks(task.pagemap);
+  const merged = mergeBlocks(task.pagemap);
   const builder = new ExtentBuilder(boundExtents(task.pagemap, regions, guards));
-  const splitter = new RunSplitter(task.pagemap, builder, sources, firstBlockOfLayer, laziness);
+  const splitter = new RunSplitter(task.pagemap, builder, sources, merged, laziness);
   splitRegions(regions, guards, splitter);
   const { dataPages, holePages, eagerPages } = builder;
   const pages = dataPages + eagerPages;
@@ -72,7 +73,7 @@ function planTask(
     regions,
     guards,
     extents: builder.finish(),
-    blocks,
+    blocks: merged.blocks,
     totals: { regions: regions.start.length, pages, dataPages, holePages, eagerPages },
   };
 }
@@ -92,11 +93,11 @@ function boundExtents(
 
 function planShared(object: SharedObject, sources: SourceTable): SharedPlan {
   const { pagemap, shmid, name, size } = object;
-  const { blocks, firstBlockOfLayer } = mergeBlocks(pagemap);
+  const merged = mergeBlocks(pagemap);
   const builder = new ExtentBuilder(pagemap.runCount);
-  new RunSplitter(pagemap, builder, sources, firstBlockOfLayer, 'vma').addStoredRuns();
+  new RunSplitter(pagemap, builder, sources, merged, 'vma').addStoredRuns();
   const pages = builder.dataPages;
-  return { shmid, name, byteLength: size, extents: builder.finish(), blocks, pages };
+  return { shmid, name, byteLength: size, extents: builder.finish(), blocks: merged.blocks, pages };
 }
 
 /** Hands every part of every region that lies between guards to the splitter. */
@@ -125,7 +126,7 @@ class RunSplitter {
     private readonly pagemap: LayeredPagemap,
     private readonly builder: ExtentBuilder,
     private readonly sources: SourceTable,
-    private readonly firstBlockOfLayer: readonly number[],
+    private readonly merged: MergedBlocks,
     private readonly laziness: 'vma' | 'entry',
   ) {}
 
@@ -167,14 +168,17 @@ class RunSplitter {
     const run = this.#run;
     const place = this.pagemap.place(run, firstPage - (this.pagemap.runs.firstPage[run] ?? 0));
     const source = this.sources.indexOf(this.pagemap.layerOf(run).pages);
-    this.#shiftBlocks(place, run);
+    this.#shiftPlace(place, run);
     this.builder.addStored(kind, firstPage, endPage - firstPage, source, place);
   }
 
-  /** Blocks are counted through all layers of a plan. */
-  #shiftBlocks(place: PayloadPlace, run: number): void {
-    if (place.blockPages === 0) return;
-    place.firstBlock += this.firstBlockOfLayer[this.pagemap.runs.layer[run] ?? 0] ?? 0;
+  /** Blocks and checksums are counted through all layers of a plan. */
+  #shiftPlace(place: PayloadPlace, run: number): void {
+    const layer = this.pagemap.runs.layer[run] ?? 0;
+    const { firstBlockOfLayer, firstChecksumOfLayer } = this.merged;
+    if (place.blockPages > 0) place.firstBlock += firstBlockOfLayer[layer] ?? 0;
+    if (place.firstChecksum === NO_CHECKSUM) return;
+    place.firstChecksum += firstChecksumOfLayer[layer] ?? 0;
   }
 
   #kindOf(lazy: boolean): number {

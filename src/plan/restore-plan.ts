@@ -84,14 +84,18 @@ export interface ExtentColumns {
   readonly skipPages: Uint32Array;
   /** Pages from that block's start to the end of its pagemap entry. */
   readonly entryPages: Uint32Array;
+  /** The checksum of the first page (raw) or of the block that holds it; NO_CHECKSUM: none. */
+  readonly firstChecksum: Uint32Array;
 }
 
-/** The LZ4 blocks that extents name by number. */
+/** The LZ4 blocks, and the checksums, that extents name by number. */
 export interface BlockColumns {
   /** Stored size: 0 = all zero, the block's full size = raw, else one LZ4 block. */
   readonly size: Uint32Array;
   /** Sum of `size` before each 64th block, and before the end where that is one. */
   readonly sample: BigUint64Array;
+  /** CRC-32 of each block, and of each raw page, of the pages images that have checksums. */
+  readonly checksum: Uint32Array;
 }
 
 /** Sums over the extents of a task. */

@@ -62,6 +62,7 @@ export const PLAN_ERRORS: readonly string[] = [
   'an LZ4 block is out of bounds',
   'an extent lies outside its pages image',
   'it cannot be mapped',
+  'a checksum is out of bounds',
 ];
 
 const REQUEST_BYTES = 40;

@@ -2,19 +2,26 @@
  * One target of a pager: an address space whose missing pages the pager brings.
  */
 import { EventEmitter } from 'node:events';
+import { constants } from 'node:os';
 import { formatRange, formatVaddr } from '../address.js';
-import { ThawError } from '../errors.js';
+import { errnoCode, ThawError } from '../errors.js';
 import { createDeferred } from './deferred.js';
 import { readFigures, type TargetFigures } from './figures.js';
 import type { PagerProcess } from './pager-process.js';
 import { REQUEST } from './pager-protocol.js';
+
+/** What the pager says of bytes that have another checksum. */
+const CHECKSUM_ERRNO = constants.errno.EILSEQ;
 
 /** How the service of a target ended. */
 export type TargetEnd = 'resident' | 'gone' | 'dropped';
 
 /** Events of a {@link PagerTarget}. */
 export interface PagerTargetEvents {
-  /** Pages could not be produced and are poisoned (a touch is SIGBUS); code PAGE_FAILED. */
+  /**
+   * Pages could not be produced and are poisoned (a touch is SIGBUS); code PAGE_FAILED, or
+   * CHECKSUM_MISMATCH where their bytes are not those that were written.
+   */
   pageError: [error: ThawError];
 }
 
@@ -153,15 +160,33 @@ export class PagerTarget extends EventEmitter<PagerTargetEvents> {
   }
 
   /** @internal */
-  failPages(vaddr: bigint, pageCount: number, sourcePath: string, reason: string): void {
+  failPages(vaddr: bigint, pageCount: number, sourcePath: string, errno: number): void {
+    const code = errno === CHECKSUM_ERRNO ? 'CHECKSUM_MISMATCH' : 'PAGE_FAILED';
     this.emit(
       'pageError',
-      new ThawError('PAGE_FAILED', {
+      new ThawError(code, {
         what: `${pageCount} page${pageCount === 1 ? '' : 's'} at ${formatVaddr(vaddr)} cannot be produced`,
-        found: reason,
+        found: failureText(errno),
         where: sourcePath,
         hint: 'A touch is SIGBUS where they could be poisoned; check the image with `thaw verify`',
       }),
     );
+  }
+}
+
+/** What an errno of the pager means for a page. */
+function failureText(errno: number): string {
+  switch (errnoCode(errno)) {
+    case 'EILSEQ':
+      return 'a page or block with another checksum than it was written with';
+    case 'EBADMSG':
+      return 'a block that is not what LZ4 wrote';
+    case 'ENOENT':
+      return 'an address that is not registered with the userfaultfd, or not mapped';
+    case 'ENODATA':
+    case 'EFAULT':
+      return 'a pages image that ends before the page';
+    default:
+      return `${errnoCode(errno) ?? `errno ${errno}`} when reading the pages image`;
   }
 }

@@ -3,7 +3,7 @@
  */
 import { EventEmitter } from 'node:events';
 import { closeSync, constants, fstatSync, openSync, readFileSync } from 'node:fs';
-import { errnoCode, ThawError } from '../errors.js';
+import { ThawError } from '../errors.js';
 import { native } from '../native.js';
 import { encodePlan } from '../plan/plan-columns.js';
 import type { PagesSource, TaskPlan } from '../plan/restore-plan.js';
@@ -233,7 +233,7 @@ export class Pager extends EventEmitter<PagerEvents> implements AsyncDisposable 
       }
       case EVENT.pageError: {
         const path = this.#sourcePaths.get(target.id)?.[Number(packet.c)] ?? 'unknown pages image';
-        target.failPages(packet.a, Number(packet.b), path, failureText(packet.errno));
+        target.failPages(packet.a, Number(packet.b), path, packet.errno);
         break;
       }
       case EVENT.prefetchDone:
@@ -270,20 +270,5 @@ function isPidfd(fd: number): boolean {
     return /^Pid:/m.test(readFileSync(`/proc/self/fdinfo/${fd}`, 'latin1'));
   } catch {
     return false;
-  }
-}
-
-/** What an errno of the pager means for a page. */
-function failureText(errno: number): string {
-  switch (errnoCode(errno)) {
-    case 'EBADMSG':
-      return 'a block that is not what LZ4 wrote';
-    case 'ENOENT':
-      return 'an address that is not registered with the userfaultfd, or not mapped';
-    case 'ENODATA':
-    case 'EFAULT':
-      return 'a pages image that ends before the page';
-    default:
-      return `${errnoCode(errno) ?? `errno ${errno}`} when reading the pages image`;
   }
 }

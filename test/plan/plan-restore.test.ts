@@ -1,8 +1,10 @@
-import { mkdirSync, readFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { cpSync, mkdirSync, readFileSync, renameSync, rmSync } from 'node:fs';
+import { dirname, join } from 'node:path';
 import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { Checkpoint } from '../../src/image/checkpoint.js';
+import { NO_CHECKSUM } from '../../src/image/checksums.js';
+import { type PackOptions, packImage } from '../../src/pack/pack-image.js';
 import { encodePlan } from '../../src/plan/plan-columns.js';
 import { type PlanOptions, planRestore } from '../../src/plan/plan-restore.js';
 import {
@@ -20,6 +22,7 @@ import {
   type VmaSpec,
   writeImage,
 } from '../support/image-builder.js';
+import { writeChain } from '../support/image-chain.js';
 import { fingerprint, readModel } from '../support/image-model.js';
 import {
   decodePlan,
@@ -191,6 +194,56 @@ describe('random images', () => {
       }),
       { numRuns: 30 },
     );
+  });
+});
+
+describe('checksums', () => {
+  it('stand beside the pages and blocks that they are of, in random images', async () => {
+    await fc.assert(
+      fc.asyncProperty(
+        arbitraryImage,
+        fc.constantFrom<PackOptions['mode'][]>('page', { regionPages: 3 }),
+        async (image, mode) => {
+          const root = nextRoot();
+          const layers = image.layers.map((layer) => ({ ...layer, version1: false }));
+          const { directory } = writeRandomImage(root, { ...image, layers });
+          const packed = join(root, 'packed');
+          await packImage(directory, packed, { mode, checksums: true, jobs: 1 });
+          expectSound(await planOf(packed), packed);
+        },
+      ),
+      { numRuns: 10 },
+    );
+  });
+
+  it('are those of the dump that has the bytes, in a chain of which one has none', async () => {
+    const root = nextRoot();
+    const [base, top, packed] = ['base', 'top', 'packed'].map((name) => join(root, name));
+    if (base === undefined || top === undefined || packed === undefined) return;
+    cpSync(join(FIXTURES, 'pattern'), base, { recursive: true });
+    writeChain(base, top);
+    await packImage(base, packed, { checksums: true, jobs: 1 });
+    rmSync(base, { recursive: true });
+    renameSync(packed, base);
+    await packImage(top, packed, { mode: { regionPages: 4 }, checksums: true, jobs: 1 });
+    for (const [directory, ownChecked] of [
+      [top, false],
+      [packed, true],
+    ] as const) {
+      const plan = await planOf(directory);
+      expectSound(plan, directory);
+      const { extents } = soleTask(plan);
+      const own: boolean[] = [];
+      const parents: boolean[] = [];
+      extents.kind.forEach((kind, row) => {
+        if (kind === EXTENT_KIND.hole) return;
+        const { path = '' } = plan.sources[extents.source[row] ?? 0] ?? {};
+        const list = dirname(path) === directory ? own : parents;
+        list.push(extents.firstChecksum[row] !== NO_CHECKSUM);
+      });
+      expect([...new Set(own)]).toEqual([ownChecked]);
+      expect([...new Set(parents)]).toEqual([true]);
+    }
   });
 });
 

@@ -1,9 +1,10 @@
 /** Bytes that cannot be produced: never wrong content, never a hang, and the error says where. */
-import { closeSync, openSync, statSync, truncateSync, writeSync } from 'node:fs';
+import { closeSync, openSync, readFileSync, statSync, truncateSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { ThawError } from '../../src/errors.js';
 import { Checkpoint } from '../../src/image/checkpoint.js';
+import { packImage } from '../../src/pack/pack-image.js';
 import { EXTENT_KIND } from '../../src/plan/restore-plan.js';
 import type { Restoration, RestoredTask } from '../../src/restore/restoration.js';
 import { Pager } from '../../src/servicer/pager.js';
@@ -175,6 +176,51 @@ describe.each(['pattern-lz4-page', 'pattern-lz4-region'])('a corrupt block of %s
     expect(errorAddresses(restoration).every((vaddr) => pages.has(vaddr))).toBe(true);
     expect(restoration.pageErrors[0]?.where).toBe(file);
     expect(restoration.pageErrors[0]?.message).toContain('not what LZ4 wrote');
+  });
+});
+
+describe('an image with checksums that is overwritten while it is served', () => {
+  const expected = onlyTask('pattern');
+
+  it.each([true, false])('has the damaged pages fail, and no other (fill %s)', async (fill) => {
+    const directory = join(temporaryDirectory(), 'packed');
+    await packImage(fixturePath('pattern'), directory, { checksums: true, jobs: 1 });
+    const restoration = await begin(directory, { fill: false });
+    const restored = taskOf(restoration, expected);
+    const file = join(directory, 'pages-2.img');
+    const bytes = readFileSync(file);
+    // Every stored byte from the middle on: most of it decodes, to something else.
+    const middle = bytes.length >> 1;
+    for (let byte = middle; byte < bytes.length; byte++)
+      bytes.writeUInt8(bytes.readUInt8(byte) ^ 1, byte);
+    const fd = openSync(file, 'r+');
+    writeSync(fd, bytes, middle, bytes.length - middle, middle);
+    closeSync(fd);
+    if (fill) {
+      await restoration.fill();
+      await within(restoration.resident);
+    }
+    const { failed, wrong } = await touchAll(restored, expected);
+    expect(wrong).toEqual([]);
+    expect(failed.length).toBeGreaterThan(10);
+    expect(failed.length).toBeLessThan(touchablePagesOf(expected).length);
+    await until('it is told', () => errorAddresses(restoration).length >= failed.length);
+    for (const error of restoration.pageErrors) {
+      expect(error.code).toBe('CHECKSUM_MISMATCH');
+      expect(error.where).toBe(file);
+    }
+  });
+
+  it('is restored as any other when it is whole', async () => {
+    const directory = join(temporaryDirectory(), 'packed');
+    const mode = { regionPages: 16 };
+    await packImage(fixturePath('pattern'), directory, { mode, checksums: true, jobs: 1 });
+    const restoration = await begin(directory, { fill: true });
+    expect(await touchAll(taskOf(restoration, expected), expected)).toEqual({
+      failed: [],
+      wrong: [],
+    });
+    expect(restoration.pageErrors).toEqual([]);
   });
 });
 

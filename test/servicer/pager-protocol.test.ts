@@ -144,8 +144,8 @@ describe('plans', () => {
     expect(await askTarget(change(8, 1n))).toBe(bad('it is cut off'));
     // Counts of regions and extents, then the place of a column.
     expect(await askTarget(change(16, 2n ** 64n - 1n))).toBe(bad('its columns do not fit'));
-    expect(await askTarget(change(32, 2n ** 63n))).toBe(bad('its columns do not fit'));
-    expect(await askTarget(change(32, BigInt(right.length)))).toBe(bad('its columns do not fit'));
+    expect(await askTarget(change(40, 2n ** 63n))).toBe(bad('its columns do not fit'));
+    expect(await askTarget(change(40, BigInt(right.length)))).toBe(bad('its columns do not fit'));
     const directory = openSync('/', 'r');
     descriptors.push(directory);
     expect(await askTarget(directory)).toBe(bad('it is not sealed'));

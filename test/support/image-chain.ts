@@ -11,6 +11,8 @@ import {
 } from './image-wire.js';
 
 const PARENT = 1;
+/** The field of CRIU 4.2; older ones have the count behind the address. */
+const NR_PAGES = 5;
 const MAGICS = [0x54564319, 0x56084025];
 
 /**
@@ -34,7 +36,8 @@ function splitPagemap(image: string, top: string, name: string): void {
   let offset = 0;
   const records = entries.map((entry, index) => {
     const fields = decodeFields(entry);
-    const pageCount = Number(fields.find(({ fieldNumber }) => fieldNumber === 2)?.varint);
+    const count = fields.find(({ fieldNumber }) => fieldNumber === NR_PAGES) ?? fields[1];
+    const pageCount = Number(count?.varint);
     const start = offset;
     offset += pageCount * PAGE;
     if (index % 2 === 1) kept.push(payload.subarray(start, offset));

@@ -1,5 +1,6 @@
 /** The pager's side of a plan, for tests: decodes its columns, and finds the bytes of pages. */
 import { readFileSync } from 'node:fs';
+import { crc32 } from 'node:zlib';
 import {
   type BlockColumns,
   EXTENT_KIND,
@@ -9,6 +10,7 @@ import {
 import { BlockCache, type PageModel } from './image-model.js';
 
 const PAGE = 4096;
+const NO_CHECKSUM = 0xffff_ffff;
 const PAGE_BIG = 4096n;
 
 /** A plan as native/core/plan_format.h lays it out. */
@@ -23,12 +25,12 @@ export interface DecodedPlan {
 
 export function decodePlan(bytes: Uint8Array): DecodedPlan {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  if (view.getBigUint64(0, true) !== 0x314e4c5057414854n) throw new Error('bad magic');
-  const [regions = 0, extents = 0, blocks = 0, sourceCount = 0] = [16, 20, 24, 28].map((offset) =>
-    view.getUint32(offset, true),
-  );
-  const offsets = Array.from({ length: 14 }, (_, index) =>
-    Number(view.getBigUint64(32 + index * 8, true)),
+  if (view.getBigUint64(0, true) !== 0x324e4c5057414854n) throw new Error('bad magic');
+  const [regions = 0, extents = 0, blocks = 0, sourceCount = 0, checksums = 0] = [
+    16, 20, 24, 28, 32,
+  ].map((offset) => view.getUint32(offset, true));
+  const offsets = Array.from({ length: 16 }, (_, index) =>
+    Number(view.getBigUint64(40 + index * 8, true)),
   );
   const at = (index: number): number => {
     const offset = offsets[index] ?? 0;
@@ -54,8 +56,13 @@ export function decodePlan(bytes: Uint8Array): DecodedPlan {
       firstBlock: u32(9, extents),
       skipPages: u32(10, extents),
       entryPages: u32(11, extents),
+      firstChecksum: u32(14, extents),
     },
-    blocks: { size: u32(12, blocks), sample: u64(13, Math.floor(blocks / 64) + 1) },
+    blocks: {
+      size: u32(12, blocks),
+      sample: u64(13, Math.floor(blocks / 64) + 1),
+      checksum: u32(15, checksums),
+    },
   };
 }
 
@@ -103,7 +110,9 @@ function bytesOf(
   const blockPages = extents.blockPages[extent] ?? 0;
   let offset = Number(extents.fileOffset[extent] ?? 0n);
   if (blockPages === 0) {
-    return file.slice(offset + page * PAGE, offset + (page + 1) * PAGE);
+    const bytes = file.slice(offset + page * PAGE, offset + (page + 1) * PAGE);
+    compareChecksum(extents, extent, blocks, page, bytes);
+    return bytes;
   }
   const pageFromBlock = (extents.skipPages[extent] ?? 0) + page;
   const blocksBefore = Math.floor(pageFromBlock / blockPages);
@@ -114,9 +123,25 @@ function bytesOf(
   const rest = (extents.entryPages[extent] ?? 0) - blocksBefore * blockPages;
   const fullSize = Math.min(blockPages, rest) * PAGE;
   const size = blocks.size[block] ?? 0;
+  if (size > 0) {
+    compareChecksum(extents, extent, blocks, blocksBefore, file.subarray(offset, offset + size));
+  }
   const bytes = cache.read(file, offset, size, fullSize);
   const start = (pageFromBlock - blocksBefore * blockPages) * PAGE;
   return bytes.slice(start, start + PAGE);
+}
+
+/** Throws if stored bytes do not have the checksum that the plan has for them, if it has one. */
+function compareChecksum(
+  extents: ExtentColumns,
+  extent: number,
+  blocks: BlockColumns,
+  index: number,
+  bytes: Uint8Array,
+): void {
+  const first = extents.firstChecksum[extent];
+  if (first === NO_CHECKSUM) return;
+  if (blocks.checksum[(first ?? 0) + index] !== crc32(bytes)) throw new Error('wrong checksum');
 }
 
 /** The stored pages among planned ones. */

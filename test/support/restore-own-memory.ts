@@ -1,6 +1,7 @@
 /** Memory of this process that a pager serves: what a library user with a uffd of its own has. */
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { NO_CHECKSUM } from '../../src/image/checksums.js';
 import { EXTENT_KIND, type PagesSource, type TaskPlan } from '../../src/plan/restore-plan.js';
 import { RegisterMode } from '../../src/uffd/flags.js';
 import { Mapping } from '../../src/uffd/mapping.js';
@@ -72,8 +73,9 @@ function planFor(start: bigint, pages: number): TaskPlan {
       firstBlock: Uint32Array.of(0, 0),
       skipPages: Uint32Array.of(0, 0),
       entryPages: Uint32Array.of(0, 0),
+      firstChecksum: Uint32Array.of(NO_CHECKSUM, NO_CHECKSUM),
     },
-    blocks: { size: Uint32Array.of(), sample: BigUint64Array.of(0n) },
+    blocks: { size: Uint32Array.of(), sample: BigUint64Array.of(0n), checksum: Uint32Array.of() },
     totals: { regions: 1, pages, dataPages: pages, holePages: pages, eagerPages: 0 },
     sourceCount: 1,
   };
