@@ -64,6 +64,7 @@ export type RestoreErrorCode =
   | 'RESTORE_FAILED'
   | 'CRIU_MISSING'
   | 'CRIU_FAILED'
+  | 'SCRIPT_FAILED'
   | 'ABORTED'
   | 'TIMED_OUT';
 

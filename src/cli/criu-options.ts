@@ -85,7 +85,7 @@ export function parseCriuOptions(args: readonly string[]): CriuCommandLine {
     if (arg === '--') {
       words.push(...rest.splice(0));
     } else if (arg.startsWith('--')) {
-      options.push(parseLong(arg.slice(2), rest));
+      options.push(parseLongOption(arg.slice(2), rest));
     } else if (arg.startsWith('-') && arg !== '-') {
       options.push(...parseShort(arg.slice(1), rest));
     } else {
@@ -95,7 +95,13 @@ export function parseCriuOptions(args: readonly string[]): CriuCommandLine {
   return { options, words };
 }
 
-function parseLong(text: string, rest: string[]): GivenOption {
+/**
+ * Takes a long option apart: `name` or `name=value`, without dashes. A value that is not attached is
+ * taken from `rest`.
+ *
+ * @throws ThawError INVALID_ARGUMENT
+ */
+export function parseLongOption(text: string, rest: string[]): GivenOption {
   const at = text.indexOf('=');
   const given = at < 0 ? text : text.slice(0, at);
   const attached = at < 0 ? undefined : text.slice(at + 1);

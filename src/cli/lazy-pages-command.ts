@@ -6,6 +6,7 @@ import { closeSync, writeFileSync, writeSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import type { Command } from 'commander';
 import { ThawError } from '../errors.js';
+import { readConfiguredOptions } from './criu-config.js';
 import { EXIT } from './exit-status.js';
 import type { DaemonMessage } from './lazy-pages-daemon.js';
 import { inWorkDirectory, type LazyPagesFlags, parseLazyPagesFlags } from './lazy-pages-flags.js';
@@ -28,6 +29,8 @@ every option of CRIU; these have an effect:
   -d, --daemon             go to the background once the socket is there
       --pidfile FILE       with --daemon: write the pid to FILE, which must not exist
       --status-fd FD       write one zero byte to FD once the socket is there, and close it
+      --action-script F    run the program F once the socket is there; its failure ends the daemon
+      --config FILE        options from FILE, instead of /etc/criu/ and ~/.criu/default.conf
       --persist            go on after a restore, and serve any number at once; -D may be repeated
   -h, --help               show this text
   -V, --version            show the version
@@ -48,7 +51,7 @@ export function addLazyPagesCommand(program: Command, version: string): void {
 }
 
 async function runLazyPages(args: readonly string[], version: string): Promise<number> {
-  const flags = parseLazyPagesFlags(args);
+  const flags = parseLazyPagesFlags(args, readConfiguredOptions(args, process.env));
   if (flags.help || flags.version) {
     process.stdout.write(flags.help ? HELP : `Version: ${version}\n`);
     return EXIT.ok;

@@ -16,8 +16,6 @@ const FD_MAX = 1_048_576;
 const UNSERVED: Readonly<Record<string, string>> = {
   'page-server': 'pages come from local images only',
   'ps-socket': 'pages come from local images only',
-  'action-script': 'no scripts are run; --status-fd tells that the socket is there',
-  config: 'no configuration files are read',
   stream: 'images are read from a directory only',
 };
 
@@ -37,15 +35,21 @@ export interface LazyPagesFlags {
   readonly pidFile: string | undefined;
   readonly statusFd: number | undefined;
   readonly persist: boolean;
+  /** Programs to run when the sockets are there, in this order. */
+  readonly actionScripts: readonly string[];
 }
 
 /**
- * Reads the arguments behind `lazy-pages`.
+ * Reads the arguments behind `lazy-pages`, after the options `configured` in files.
  *
  * @throws ThawError INVALID_ARGUMENT
  */
-export function parseLazyPagesFlags(args: readonly string[]): LazyPagesFlags {
-  const { options, words } = parseCriuOptions(args);
+export function parseLazyPagesFlags(
+  args: readonly string[],
+  configured: readonly GivenOption[] = [],
+): LazyPagesFlags {
+  const { options: given, words } = parseCriuOptions(args);
+  const options = [...configured, ...given];
   if (words.length > WORDS_MAX) {
     throw new ThawError('INVALID_ARGUMENT', {
       what: 'a word stands where only options may',
@@ -88,6 +92,10 @@ export function parseLazyPagesFlags(args: readonly string[]): LazyPagesFlags {
     pidFile: last('pidfile')?.value,
     statusFd: toFd(last('status-fd')?.value),
     persist,
+    // As CRIU does: the last one first.
+    actionScripts: options
+      .flatMap(({ name, value }) => (name === 'action-script' && value ? [value] : []))
+      .reverse(),
   };
 }
 

@@ -7,6 +7,7 @@ import { LazyPagesServer } from '../lazy-pages/lazy-pages-server.js';
 import type { RestoreSession, ServedTask } from '../lazy-pages/restore-session.js';
 import { serveAsMarked } from '../lazy-pages/served-image.js';
 import { Pager } from '../servicer/pager.js';
+import { runReadyScripts } from './action-scripts.js';
 import { EXIT } from './exit-status.js';
 import { Interruption } from './interruption.js';
 import type { LazyPagesFlags } from './lazy-pages-flags.js';
@@ -31,8 +32,8 @@ export interface ServiceParts {
  * on being served by the pager.
  *
  * @returns the exit status
- * @throws ThawError what opening an image or a socket throws, PAGER_*, and RESTORE_FAILED and its like
- * when the one restore fails
+ * @throws ThawError what opening an image or a socket throws, PAGER_*, SCRIPT_FAILED, and
+ * RESTORE_FAILED and its like when the one restore fails
  */
 export async function serveLazyPages(parts: ServiceParts): Promise<number> {
   const interruption = new Interruption();
@@ -47,8 +48,10 @@ export async function serveLazyPages(parts: ServiceParts): Promise<number> {
       servers.push(await openServer(parts, pager, directory));
     }
     const first = firstSession(servers, interruption.signal);
-    parts.onReady(parts.flags.persist ? process.pid : pager.pid);
     const lost = new Promise<never>((_, reject) => pager?.once('lost', reject));
+    await Promise.race([announce(parts, interruption.signal), lost]);
+    if (interruption.signal.aborted) return interruption.exitStatus;
+    parts.onReady(parts.flags.persist ? process.pid : pager.pid);
     await Promise.race([serve(parts, first, interruption.signal), lost]);
     return interruption.signal.aborted ? interruption.exitStatus : EXIT.ok;
   } finally {
@@ -81,6 +84,15 @@ async function openServer(
   timer.unref();
   server.once('session', () => clearTimeout(timer));
   return server;
+}
+
+/** Runs the action scripts, for each image; restores may come meanwhile. */
+async function announce({ flags, log }: ServiceParts, signal: AbortSignal): Promise<void> {
+  for (const imageDirectory of flags.imageDirectories) {
+    const { workDirectory = imageDirectory, actionScripts } = flags;
+    const place = { imageDirectory, workDirectory, logFd: log.fd };
+    await runReadyScripts(actionScripts, place, signal);
+  }
 }
 
 /** The first session of any server, or undefined when `signal` comes first. */

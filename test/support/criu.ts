@@ -76,7 +76,9 @@ export function startProcess(
   args: readonly string[],
   stdio: StdioOptions = 'ignore',
 ): Started {
-  const child = spawn(file, args, { stdio, detached: true });
+  // No configuration file of this machine's user.
+  const env = { ...process.env, HOME: '', CRIU_CONFIG_FILE: '' };
+  const child = spawn(file, args, { stdio, detached: true, env });
   started.push(child);
   const ended = new Promise<number | null>((resolve) => {
     child.once('exit', (status) => resolve(status));
@@ -138,7 +140,18 @@ export async function dumpTarget(tasks = 1): Promise<DumpedTarget> {
 /** Dumps a task tree, which ends. */
 export function dump(pid: number, image: string, options: readonly string[] = []): void {
   mkdirSync(image);
-  const args = ['dump', '-t', String(pid), '-D', image, '-o', 'dump.log', '-v4', ...options];
+  const args = [
+    'dump',
+    '--no-default-config',
+    '-t',
+    String(pid),
+    '-D',
+    image,
+    '-o',
+    'dump.log',
+    '-v4',
+    ...options,
+  ];
   execFileSync(criuPath(), [...args, '--manage-cgroups=ignore'], {
     timeout: DEADLINE_MS,
     stdio: 'ignore',
@@ -164,7 +177,8 @@ export interface RestoreOptions {
 /** Starts `criu restore`, which stays until the tasks end. */
 export function restoreWithCriu(image: string, options: RestoreOptions = {}): Started {
   const { lazy = false, workDirectory = image, wrapper = [] } = options;
-  const args = ['restore', '-D', image, '-W', workDirectory, '-o', 'restore.log', '-v4'];
+  const args = ['restore', '--no-default-config', '-D', image, '-W', workDirectory];
+  args.push('-o', 'restore.log', '-v4');
   if (lazy) args.push('--lazy-pages');
   args.push('--manage-cgroups=ignore', ...(options.options ?? []));
   return startReaped([criuPath(), ...args], wrapper);
