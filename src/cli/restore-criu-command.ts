@@ -94,7 +94,7 @@ async function follow(
   signal: AbortSignal,
 ): Promise<CriuReport> {
   if (flags.detach || flags.fill === 'off') return buildCriuReport(image, restoration, null);
-  const total = restoration.plan.tasks.reduce((sum, task) => sum + task.totals.dataPages, 0);
+  const total = restoration.plan.tasks.reduce((sum, task) => sum + task.totals.pages, 0);
   const progress = startPageProgress();
   const timer = setInterval(() => {
     const missing = restoration.tasks

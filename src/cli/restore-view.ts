@@ -53,7 +53,9 @@ export function printHeader(output: Output, image: string, restoration: Restorat
  */
 export function startProgress(output: Output, restoration: Restoration): () => void {
   if (output.isTTY !== true) return () => {};
-  const total = restoration.plan.tasks.reduce((sum, task) => sum + task.totals.dataPages, 0);
+  const sumOf = (key: 'pages' | 'eagerPages'): number =>
+    restoration.plan.tasks.reduce((sum, { totals }) => sum + totals[key], 0);
+  const eager = sumOf('eagerPages');
   const bar = new SingleBar(
     {
       format: '  {bar} {value}/{total} pages  {rate} faults/s',
@@ -64,7 +66,7 @@ export function startProgress(output: Output, restoration: Restoration): () => v
     },
     Presets.shades_classic,
   );
-  bar.start(total, 0, { rate: 0 });
+  bar.start(sumOf('pages'), eager, { rate: 0 });
   let faultsBefore = 0;
   const update = (): void => {
     const figures = restoration.figures();
@@ -72,13 +74,14 @@ export function startProgress(output: Output, restoration: Restoration): () => v
     const rate = Math.round(((faults - faultsBefore) * 1000) / REFRESH_MS);
     faultsBefore = faults;
     bar.update(
-      figures.reduce((sum, figure) => sum + residentPages(figure), 0),
+      figures.reduce((sum, figure) => sum + residentPages(figure), eager),
       { rate: formatCount(rate) },
     );
   };
   const timer = setInterval(update, REFRESH_MS);
   return () => {
     clearInterval(timer);
+    update();
     bar.stop();
   };
 }
@@ -111,12 +114,16 @@ export function printSummary(output: Output, report: RestoreReport): void {
   output.write(`${lines.join('\n')}\n`);
 }
 
-/** What the pager did for each task, in its own counts. */
+/** What the pager did for each task, in its own counts; and advice that the host could not follow. */
 export function printFigures(output: Output, restoration: Restoration): void {
   const figures = restoration.figures();
-  const lines = restoration.tasks.flatMap(({ task }, i) => {
+  const lines = restoration.tasks.flatMap(({ task, refusedHints }, i) => {
+    const refused =
+      refusedHints === 0
+        ? []
+        : [`host      task ${task.pid}: madvise refused ${formatNumberOf(refusedHints, 'time')}`];
     const of = figures[i];
-    if (of === undefined) return [`pager     task ${task.pid}: nothing lazy`];
+    if (of === undefined) return [`pager     task ${task.pid}: nothing lazy`, ...refused];
     return [
       `pager     task ${task.pid}: ${of.state}, ${formatPages(of.dataPages)}, ` +
         `${formatCount(of.missingPages)} missing`,
@@ -124,6 +131,7 @@ export function printFigures(output: Output, restoration: Restoration): void {
         `${formatCount(of.zeroedPages)} zeroed, ${formatCount(of.presentPages)} present`,
       `          ${formatCount(of.removedPages)} removed, ${formatCount(of.poisonedPages)} poisoned, ` +
         `${formatCount(of.deferrals)} deferred`,
+      ...refused,
     ];
   });
   output.write(`${lines.join('\n')}\n`);

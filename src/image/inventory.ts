@@ -35,7 +35,7 @@ export const PLAIN_INVENTORY: Inventory = { version: 1, compress: 'off', regionP
  * Reads and checks `inventory.img` of `directory`.
  *
  * @throws ThawError INVENTORY_EMPTY, VERSION_UNSUPPORTED, COMPRESS_MODE_UNKNOWN,
- *   COMPRESS_MODE_MISMATCH, REGION_TOO_LARGE, and those of a record file.
+ *   COMPRESS_MODE_MISMATCH, REGION_SIZE_INVALID, REGION_TOO_LARGE, and those of a record file.
  */
 export async function readInventory(directory: string): Promise<Inventory> {
   const path = join(directory, INVENTORY_FILE);
@@ -84,8 +84,9 @@ function checkInventory(message: thaw.Inventory, place: RecordPlace): Inventory 
 
 function checkRegion(message: thaw.Inventory, where: string): number {
   const byteLength = message.compress_region_size;
-  if (byteLength === 0 || byteLength > LZ4_REGION_BYTES_MAX || byteLength % PAGE_SIZE !== 0) {
-    throw new ThawError('REGION_TOO_LARGE', {
+  const tooLarge = byteLength > LZ4_REGION_BYTES_MAX;
+  if (tooLarge || byteLength === 0 || byteLength % PAGE_SIZE !== 0) {
+    throw new ThawError(tooLarge ? 'REGION_TOO_LARGE' : 'REGION_SIZE_INVALID', {
       what: 'the region size of the image is not possible',
       expected: `a multiple of ${PAGE_SIZE} up to ${LZ4_REGION_BYTES_MAX}`,
       found: String(byteLength),

@@ -127,7 +127,7 @@ function checkRange(start: bigint, end: bigint, vmaClass: VmaClass, where: strin
   const pageSize = BigInt(PAGE_SIZE);
   if (end <= start) {
     throw new ThawError('VMA_RANGE_INVALID', {
-      what: 'a VMA ends before it begins',
+      what: end === start ? 'a VMA is empty' : 'a VMA ends before it begins',
       expected: `an end above ${formatVaddr(start)}`,
       found: formatVaddr(end),
       where,

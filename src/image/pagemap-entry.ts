@@ -114,16 +114,15 @@ function checkSpan(
     });
   }
   const firstPage = wordsToPageNumber(message.vaddr);
-  const pageCount = hasField(message, 'nr_pages')
-    ? toNumber(message.nr_pages)
-    : message.compat_nr_pages;
+  const wide = hasField(message, 'nr_pages');
+  const pageCount = wide ? toNumber(message.nr_pages) : message.compat_nr_pages;
   if (pageCount === 0) {
     throw entryError('NR_PAGES_ZERO', message, place, { what: 'a pagemap entry has no page' });
   }
   if (pageCount > PAGE_COUNT_MAX || firstPage + pageCount > PAGE_NUMBER_END) {
     throw entryError('NR_PAGES_OVERFLOW', message, place, {
       what: 'a pagemap entry has more pages than the address space',
-      found: `${pageCount} pages`,
+      found: `${wide ? toBigint(message.nr_pages) : pageCount} pages`,
     });
   }
   return { firstPage, pageCount };
@@ -221,11 +220,15 @@ function checkBlockPages(
       expected:
         inventory.compress === 'off'
           ? 'no compression'
-          : `blocks of ${inventory.regionPages} pages (mode ${inventory.compress})`,
-      found: `blocks of ${blockPages} pages`,
+          : `${describeBlocks(inventory.regionPages)} (mode ${inventory.compress})`,
+      found: describeBlocks(blockPages),
     });
   }
   return blockPages;
+}
+
+function describeBlocks(pages: number): string {
+  return pages === 1 ? 'blocks of 1 page' : `blocks of ${pages} pages`;
 }
 
 function sumBlocks(message: thaw.PagemapEntry, entry: PagemapEntry, place: RecordPlace): number {

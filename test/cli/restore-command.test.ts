@@ -1,6 +1,7 @@
 import { spawnSync } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
-import { afterEach, describe, expect, it } from 'vitest';
+import { afterAll, afterEach, describe, expect, it } from 'vitest';
+import { makeTempDirectory, PAGE, writeImage } from '../support/image-builder.js';
 import { childrenOf, runningComm, until } from '../support/process-facts.js';
 import { type CommandResult, RunningCommand, runThaw } from '../support/run-thaw.js';
 
@@ -138,8 +139,28 @@ describe('thaw restore for people', () => {
     });
     expect(status).toBe(0);
     expect(stdout).toContain(ESCAPE);
-    expect(stdout).toContain('837 pages');
+    expect(stdout).toContain('281/1118 pages');
+    expect(stdout).toContain('1118/1118 pages');
     expect(stdout).toContain('ready');
+  });
+});
+
+describe('thaw restore -v', () => {
+  const image = makeTempDirectory();
+  afterAll(() => image.remove());
+
+  it('tells of advice that the kernel refused', async () => {
+    const start = 0x10_000_000n;
+    // No advice has the number 62; 10 is MADV_DONTFORK.
+    const vma = { start, end: start + BigInt(PAGE), madv: (1n << 62n) | (1n << 10n) };
+    const entries = [{ vaddr: start, pageCount: 1, flags: 6 }];
+    const pagemap = { pagesId: 1, entries, payload: new Uint8Array(PAGE).fill(7) };
+    writeImage(image.path, { tasks: [{ pid: 5, vmas: [vma], pagemap }] });
+    const { status, stdout } = await runThaw('restore', image.path, '-v', '--verify');
+    expect(status).toBe(0);
+    expect(stdout).toContain('host      task 5: madvise refused 1 time\n');
+    const plain = await runThaw('restore', 'fixtures/pattern', '-v');
+    expect(plain.stdout).not.toContain('refused');
   });
 });
 
