@@ -5,6 +5,7 @@
 #include "napi/fd_watcher.h"
 #include "napi/mapping_handle.h"
 #include "napi/system_error.h"
+#include "napi/tcp_connect.h"
 #include "napi/uffd_handle.h"
 #include "napi/unix_socket.h"
 
@@ -16,6 +17,7 @@ Napi::Object Init(Napi::Env env, Napi::Object exports) {
   thaw::UffdHandle::Register(env, exports);
   thaw::MappingHandle::Register(env, exports);
   thaw::RegisterUnixSocket(env, exports);
+  thaw::RegisterTcpConnect(env, exports);
   return exports;
 }
 }  // namespace

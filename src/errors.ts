@@ -63,6 +63,8 @@ export type RestoreErrorCode =
   | 'PAGE_NOT_STORED'
   | 'HANDOFF_MALFORMED'
   | 'RESTORE_FAILED'
+  | 'SOURCE_UNREACHABLE'
+  | 'SOURCE_LOST'
   | 'CRIU_MISSING'
   | 'CRIU_FAILED'
   | 'SCRIPT_FAILED'

@@ -135,11 +135,12 @@ export interface NativeAddon {
     memfd: number,
   ) => MappingHandle;
   /**
-   * A connected pair of AF_UNIX SOCK_SEQPACKET sockets, close-on-exec. The caller owns both.
+   * A connected pair of AF_UNIX sockets, close-on-exec: SOCK_SEQPACKET, or with `stream` SOCK_STREAM.
+   * The caller owns both.
    *
    * Source: socketpair(2), unix(7).
    */
-  socketpair(): [number, number];
+  socketpair(stream?: boolean): [number, number];
   /**
    * Sends one message without waiting, with up to 253 descriptors attached (duplicates: the caller
    * keeps its own). `bytes` may not be empty. True when sent, false when the socket is full (EAGAIN).
@@ -164,6 +165,11 @@ export interface NativeAddon {
   unixListen(path: string): number;
   /** The next peer that waits at a listening socket, or null. */
   unixAccept(fd: number): AcceptedPeer | null;
+  /**
+   * Connects to a numeric address, in `limitMs` milliseconds at most: the connected descriptor
+   * (close-on-exec, non-blocking), which the caller owns, or a negated errno.
+   */
+  connectTcp(address: string, port: number, limitMs: number): Promise<number>;
   FdWatcher: new (fd: number, callback: (errno: number) => void) => FdWatcher;
   /** A memfd of `byteLength` zero bytes, close-on-exec, not sealed. The caller owns it. */
   createMemfd(name: string, byteLength: number): number;

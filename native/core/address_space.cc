@@ -79,6 +79,7 @@ std::shared_ptr<AddressSpace> AddressSpace::Fork(uint64_t id, Fd* uffd) const {
   if (!child->TakeMemory()) return nullptr;
   child->uffd_ = std::move(*uffd);
   child->origin_ = origin_;
+  child->remote_task_ = remote_task_;
   child->map_ = map_;
   child->set_ranges_ready(ranges_ready());
   if (fill_wanted()) child->want_fill();
@@ -125,7 +126,9 @@ void AddressSpace::MarkRemoved(const AddressRange& image) {
         extent.page_index + static_cast<uint32_t>((to - extent.vaddr) / kPageSize);
     uint32_t page = extent.page_index + static_cast<uint32_t>((from - extent.vaddr) / kPageSize);
     for (; page < last; ++page) {
-      if (states_.Exchange(page, PageState::kRemoved) != PageState::kMissing) continue;
+      const PageState before = states_.Exchange(page, PageState::kRemoved);
+      // In flight: a page server was asked, and its answer will find the page removed.
+      if (before != PageState::kMissing && before != PageState::kInFlight) continue;
       Add(figures_->removed_pages, 1);
       figures_->missing_pages.fetch_sub(1);
     }

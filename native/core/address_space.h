@@ -31,6 +31,7 @@ namespace thaw {
 enum class Outcome {
   kDone,
   kDeferred,  // an event is unread, or another thread has the page: try again
+  kAwaited,   // a page server was asked; what it sends wakes whoever waits
   kGone,      // the address space does not exist any more
 };
 
@@ -42,7 +43,7 @@ struct PageError {
   int error;
 };
 
-class AddressSpace {
+class AddressSpace : public std::enable_shared_from_this<AddressSpace> {
  public:
   // Null when the arena is full. `uffd` must be non-blocking.
   static std::shared_ptr<AddressSpace> Create(uint64_t id, Fd uffd, Fd pidfd,
@@ -64,6 +65,10 @@ class AddressSpace {
   const Plan& plan() const { return *plan_; }
   Figures& figures() { return *figures_; }
   Gate& gate() { return gate_; }
+  // What page servers know the task by; a forked child inherits it.
+  bool asks_remotes() const { return plan_->has_remotes(); }
+  uint64_t remote_task() const { return remote_task_; }
+  void set_remote_task(uint64_t task) { remote_task_ = task; }
   bool complete() const { return figures_->missing_pages.load() == 0; }
 
   // Whether all ranges are registered by now. A target that CRIU restores is handed over before it
@@ -95,6 +100,10 @@ class AddressSpace {
   Outcome Fill(const Extent& extent, uint32_t page, uint32_t page_count_max, PageReader* reader,
                uint32_t* page_done);
 
+  // Thread of a remote source: installs `run`, whose pages were asked for (`first`: and are claimed
+  // for it). What is not installed is missing again, but for pages gone meanwhile. Takes the gate.
+  Outcome Deliver(const Extent& extent, const PageRun& run, bool demand, bool first);
+
   // Image ranges that stand in a run-time range now. Takes the gate.
   std::vector<AddressRange> ImageRangesOf(uint64_t start, uint64_t end);
 
@@ -114,6 +123,8 @@ class AddressSpace {
   Outcome ServeData(const Extent& extent, uint64_t vaddr, const Translation& image, bool window,
                     PageReader* reader);
   Outcome ServeZero(uint64_t vaddr);
+  Outcome FillRemote(const Extent& extent, uint32_t page, uint32_t page_count, uint32_t* page_done);
+  Outcome Ask(const Extent& extent, uint32_t page, uint32_t page_count, uint32_t fault_page);
   Outcome InstallRun(const Extent& extent, const PageRun& run, Figures::Counter* counter);
   Outcome InstallClaimed(const Extent& extent, const PageRun& run, uint32_t page,
                          uint32_t page_count, uint64_t vaddr, Figures::Counter* counter);
@@ -133,6 +144,7 @@ class AddressSpace {
 
   const uint64_t id_;
   uint64_t origin_;
+  uint64_t remote_task_ = 0;
   Fd uffd_;
   Fd pidfd_;
   std::shared_ptr<const Plan> plan_;

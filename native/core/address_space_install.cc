@@ -32,8 +32,10 @@ Outcome AddressSpace::ServeFault(uint64_t vaddr, bool window, PageReader* reader
   if (states_.Claim(page_index)) return ServeData(extent, vaddr, image, window, reader);
   switch (states_.Get(page_index)) {
     case PageState::kMissing:
-    case PageState::kInFlight:
       return Outcome::kDeferred;
+    case PageState::kInFlight:
+      return plan_->source(extent.source).remote() == nullptr ? Outcome::kDeferred
+                                                              : Outcome::kAwaited;
     case PageState::kPoisoned:
       if (uffd::Poison(uffd_.get(), PageRange(vaddr, 1)).error == EAGAIN) return Outcome::kDeferred;
       uffd::Wake(uffd_.get(), PageRange(vaddr, 1));
@@ -51,6 +53,9 @@ Outcome AddressSpace::ServeFault(uint64_t vaddr, bool window, PageReader* reader
 Outcome AddressSpace::ServeData(const Extent& extent, uint64_t vaddr, const Translation& image,
                                 bool window, PageReader* reader) {
   const uint64_t runtime_page = vaddr / kPageSize;
+  const bool remote = plan_->source(extent.source).remote() != nullptr;
+  // Of a page server nothing is asked that may not get in when it comes.
+  if (remote && !ranges_ready()) window = false;
   const PageWindow wanted =
       window ? window_.Decide(runtime_page) : PageWindow{runtime_page, runtime_page + 1};
   const uint32_t page = static_cast<uint32_t>((image.address - extent.vaddr) / kPageSize);
@@ -75,6 +80,7 @@ Outcome AddressSpace::ServeData(const Extent& extent, uint64_t vaddr, const Tran
   const uint32_t behind =
       states_.ClaimRun(extent.page_index + page + 1, static_cast<uint32_t>(after));
   const uint32_t count = page - first + 1 + behind;
+  if (remote) return Ask(extent, first, count, page);
   const PageRun run = reader->Read(*plan_, extent, first, count, Patience::kWait);
   if (run.page_count == count) {
     return InstallClaimed(extent, run, first, count, vaddr - (page - first) * kPageSize,
@@ -108,6 +114,9 @@ Outcome AddressSpace::ServeZero(uint64_t vaddr) {
 
 Outcome AddressSpace::Fill(const Extent& extent, uint32_t page, uint32_t page_count_max,
                            PageReader* reader, uint32_t* page_done) {
+  if (plan_->source(extent.source).remote() != nullptr) {
+    return FillRemote(extent, page, page_count_max, page_done);
+  }
   const PageRun run = reader->Read(*plan_, extent, page, page_count_max, Patience::kWait);
   *page_done = run.first_page + run.page_count;
   gate_.LockShared();
@@ -269,7 +278,8 @@ PageError AddressSpace::PoisonFork(int child_uffd, int error) const {
     const Extent extent = plan_->extent(i);
     if (extent.kind != kExtentData) continue;
     for (uint32_t page = 0; page < extent.page_count; ++page) {
-      if (states_.Get(extent.page_index + page) != PageState::kMissing) continue;
+      const PageState state = states_.Get(extent.page_index + page);
+      if (state != PageState::kMissing && state != PageState::kInFlight) continue;
       const Translation runtime = map_.ToRuntime(extent.vaddr + page * kPageSize);
       if (!runtime.found) continue;
       uffd::Poison(child_uffd, PageRange(runtime.address, 1));

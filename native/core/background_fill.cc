@@ -12,6 +12,8 @@ constexpr uint32_t kChunkPages = 16;
 // Faults waiting at one read above which the fill makes room, and for how long.
 constexpr uint32_t kQueuedFaultsHot = 2;
 constexpr std::chrono::microseconds kPause(200);
+// The same while the network is waited for, which takes longer.
+constexpr std::chrono::microseconds kAwaitingPause(1000);
 
 std::vector<AddressRange> WholePlan(const Plan& plan) {
   std::vector<AddressRange> ranges;
@@ -97,7 +99,10 @@ void BackgroundFill::Run() {
       }
     }
     const bool hot = servicer_->queued_faults() >= kQueuedFaultsHot;
-    if ((hot || step == Step::kBlocked) && !stopping_) changed_.wait_for(lock, kPause);
+    const auto pause = step == Step::kAwaiting ? kAwaitingPause : kPause;
+    if ((hot || step == Step::kBlocked || step == Step::kAwaiting) && !stopping_) {
+      changed_.wait_for(lock, pause);
+    }
   }
 }
 
@@ -137,15 +142,16 @@ BackgroundFill::Step BackgroundFill::Advance(Job* job) {
       return Step::kEnd;
     }
     if (outcome == Outcome::kDeferred) return Step::kBlocked;
+    if (outcome == Outcome::kAwaited) return Step::kAwaiting;
     range.start = extent.vaddr + done * kPageSize;
     if (range.start >= range.end) ++job->at;
     return Step::kProgress;
   }
   if (job->prefetch || space->retired() || space->complete()) return Step::kEnd;
-  // Pages that the fault thread had claimed may have come back: it could not install them.
+  // Pages that another thread had claimed may have come back: it could not install them.
   job->ranges = WholePlan(plan);
   job->at = 0;
-  return Step::kBlocked;
+  return space->asks_remotes() ? Step::kAwaiting : Step::kBlocked;
 }
 
 void BackgroundFill::End(const Job& job) {

@@ -45,7 +45,8 @@ class BackgroundFill {
     uint64_t request_id = 0;
     bool gone = false;
   };
-  enum class Step { kProgress, kBlocked, kEnd };
+  // kAwaiting: a page server has enough to do.
+  enum class Step { kProgress, kBlocked, kAwaiting, kEnd };
 
   void Run();
   Step Advance(Job* job);

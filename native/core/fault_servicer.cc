@@ -20,6 +20,8 @@ constexpr size_t kMessagesMax = 16;
 constexpr int kEventsMax = 64;
 // Rounds of reading one target before the others get their turn.
 constexpr int kRoundsMax = 8;
+// Awaited faults that are kept; most of them are over by then, which nobody tells.
+constexpr size_t kAwaitedMax = 256;
 // A deferred fault is tried again after this time even when no event comes.
 constexpr int kDeferredRetryMs = 1;
 
@@ -225,6 +227,11 @@ void FaultServicer::HandleNotices() {
         break;
       case NoticeKind::kLook:
         Report(served);
+        // A page server's answer that could not be installed was given back.
+        if (!served->awaited.empty() && served->deferred.empty()) {
+          with_deferred_.push_back(notice.served);
+        }
+        RetryAwaited(served);
         break;
       case NoticeKind::kGone:
         Finish(served, TargetState::kGone);
@@ -251,6 +258,8 @@ void FaultServicer::ReadAndServe(const std::shared_ptr<Served>& served) {
         AcceptFork(*served, static_cast<int>(messages[i].fork.ufd));
       } else if (messages[i].event != abi::kEventPagefault) {
         space->Apply(messages[i]);
+        // The page may be another by now, or none.
+        RetryAwaited(served.get());
       }
     }
     space->gate().UnlockExclusive();
@@ -270,9 +279,10 @@ void FaultServicer::ServeFaults(Served* served, const abi::Message* messages, si
     if (messages[i].event != abi::kEventPagefault) continue;
     const uint64_t vaddr = messages[i].pagefault.address & ~(kPageSize - 1);
     thaw::Add(figures.faults, 1);
-    if (ServeOne(served, vaddr)) {
-      figures.demand_latency.Record(MonotonicNs() - read_ns);
-    } else if (!served->space->retired()) {
+    const Outcome outcome = ServeOne(served, vaddr);
+    if (outcome == Outcome::kDone) figures.demand_latency.Record(MonotonicNs() - read_ns);
+    if (outcome == Outcome::kAwaited) served->awaited.push_back(vaddr);
+    if (outcome == Outcome::kDeferred) {
       thaw::Add(figures.deferrals, 1);
       // A thread that a signal took out of its fault comes back with the same one.
       std::vector<uint64_t>& deferred = served->deferred;
@@ -281,21 +291,20 @@ void FaultServicer::ServeFaults(Served* served, const abi::Message* messages, si
       }
     }
   }
+  if (served->awaited.size() > kAwaitedMax) RetryAwaited(served);
   if (!served->space->retired()) Report(served);
 }
 
-// False when the fault has to be tried again.
-bool FaultServicer::ServeOne(Served* served, uint64_t vaddr) {
-  switch (served->space->ServeFault(vaddr, served->window, &reader_)) {
-    case Outcome::kDone:
-      return true;
-    case Outcome::kDeferred:
-      return false;
-    case Outcome::kGone:
-      Finish(served, TargetState::kGone);
-      return true;
-  }
-  return true;
+Outcome FaultServicer::ServeOne(Served* served, uint64_t vaddr) {
+  const Outcome outcome = served->space->ServeFault(vaddr, served->window, &reader_);
+  if (outcome == Outcome::kGone) Finish(served, TargetState::kGone);
+  return outcome;
+}
+
+// Has awaited faults tried again with the deferred ones.
+void FaultServicer::RetryAwaited(Served* served) {
+  served->deferred.insert(served->deferred.end(), served->awaited.begin(), served->awaited.end());
+  served->awaited.clear();
 }
 
 void FaultServicer::RetryDeferred() {
@@ -309,7 +318,9 @@ void FaultServicer::RetryDeferred() {
     faults.swap(served->deferred);
     for (const uint64_t vaddr : faults) {
       if (served->space->retired()) break;
-      if (!ServeOne(served.get(), vaddr)) served->deferred.push_back(vaddr);
+      const Outcome outcome = ServeOne(served.get(), vaddr);
+      if (outcome == Outcome::kDeferred) served->deferred.push_back(vaddr);
+      if (outcome == Outcome::kAwaited) served->awaited.push_back(vaddr);
     }
     if (served->space->retired()) continue;
     if (!served->deferred.empty()) with_deferred_.push_back(served);
@@ -371,6 +382,7 @@ void FaultServicer::Finish(Served* served, TargetState state) {
   Unwatch(*space);
   space->Retire(state);
   served->deferred.clear();
+  served->awaited.clear();
   const auto kind =
       state == TargetState::kResident ? PagerEventKind::kResident : PagerEventKind::kGone;
   sink_({kind, 0, space->id(), 0, 0, 0});

@@ -55,6 +55,9 @@ class FaultServicer {
     std::shared_ptr<AddressSpace> space;
     bool window;
     std::vector<uint64_t> deferred;  // faults to try again; at most one a thread of the target
+    // Faults that an answer of a page server will wake. Nothing is to be done for them, unless what
+    // they wait for goes away.
+    std::vector<uint64_t> awaited;
   };
   enum class NoticeKind { kLook, kGone, kDropped, kSettle };
   struct Notice {
@@ -69,8 +72,9 @@ class FaultServicer {
   void TellSettled(Served* served, uint64_t request_id);
   void ReadAndServe(const std::shared_ptr<Served>& served);
   void ServeFaults(Served* served, const abi::Message* messages, size_t count, uint64_t read_ns);
-  bool ServeOne(Served* served, uint64_t vaddr);
+  Outcome ServeOne(Served* served, uint64_t vaddr);
   void RetryDeferred();
+  void RetryAwaited(Served* served);
   int WaitMsMax() const;
   void ProbeTargets();
   uffd::Value ReadMessages(const AddressSpace& space, abi::Message* messages);

@@ -22,6 +22,13 @@ std::shared_ptr<PageSource> PageSource::Open(Fd fd, int* error) {
   return std::shared_ptr<PageSource>(new PageSource(std::move(fd), status.st_size));
 }
 
+std::shared_ptr<PageSource> PageSource::OfRemote(std::shared_ptr<RemoteSource> remote) {
+  constexpr uint64_t kAddressEnd = ~uint64_t{0};
+  std::shared_ptr<PageSource> source(new PageSource(Fd(), kAddressEnd));
+  source->remote_ = std::move(remote);
+  return source;
+}
+
 int PageSource::Read(void* buffer, uint64_t byte_length, uint64_t offset, Patience patience) const {
   char* to = static_cast<char*>(buffer);
   while (byte_length > 0) {

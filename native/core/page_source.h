@@ -1,4 +1,4 @@
-// A pages image on this machine: where the bytes of pages come from.
+// Where the bytes of pages come from: a pages image on this machine, or a page server.
 //
 // Everything is read by pread, never through a mapping: a copy from a mapped page costs a page
 // table entry and a cold read of its own, and a file that was cut shows zeros behind its end there.
@@ -14,6 +14,8 @@
 
 namespace thaw {
 
+class RemoteSource;
+
 // Whether a read may wait for the disk.
 enum class Patience { kWait, kNoWait };
 
@@ -22,6 +24,14 @@ class PageSource {
   // Takes the descriptor over. Null with a positive errno in `error` when it is no regular file.
   static std::shared_ptr<PageSource> Open(Fd fd, int* error);
 
+  // A page server. It has no bytes at hand, so none of the calls below but byte_length() is for it.
+  static std::shared_ptr<PageSource> OfRemote(std::shared_ptr<RemoteSource> remote);
+
+  // The page server, or null: a pages image.
+  const std::shared_ptr<RemoteSource>& remote() const { return remote_; }
+
+  // No page lies behind it; of a page server, whose pages lie at their dump-time addresses, the end
+  // of all addresses.
   uint64_t byte_length() const { return byte_length_; }
 
   // Reads exactly `byte_length` bytes; 0 or a positive errno (ENODATA at the file's end, EAGAIN
@@ -35,6 +45,7 @@ class PageSource {
   uint64_t byte_length_;
   // Cleared where the file system cannot tell.
   mutable std::atomic<bool> knows_no_wait_{true};
+  std::shared_ptr<RemoteSource> remote_;
 };
 
 }  // namespace thaw

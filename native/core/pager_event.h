@@ -14,6 +14,10 @@ enum class PagerEventKind : uint32_t {
   kPageError = 4,     // error, a = vaddr, b = pages, c = index of the source in the plan
   kPrefetchDone = 5,  // a = request id
   kSettled = 6,       // a = request id
+  // Of remote sources, whose id stands in the target's place; a = bytes of pages received, b =
+  // answers.
+  kSourceLost = 7,    // error; what is asked for waits for another connection, or for its end
+  kSourceClosed = 8,  // error, 0: the server took leave as well
 };
 
 struct PagerEvent {

@@ -131,6 +131,8 @@ Plan::Error Plan::CheckData(const Extent& e) const {
   const uint64_t file_bytes = sources_[e.source]->byte_length();
   uint64_t payload = e.page_count * kPageSize;
   uint64_t checksums = e.page_count;
+  // A page server sends pages as they were.
+  if (e.block_pages != 0 && sources_[e.source]->remote() != nullptr) return Error::kBadExtent;
   if (e.block_pages != 0) {
     if (e.block_pages > kBlockPagesMax || e.skip_pages >= e.block_pages) return Error::kBadExtent;
     const uint64_t pages = uint64_t{e.skip_pages} + e.page_count;
@@ -162,6 +164,11 @@ Extent Plan::extent(uint32_t i) const {
   return {vaddr_[i],       file_offset_[i],    page_count_[i],  page_index_[i],
           source_[i],      block_pages_[i],    first_block_[i], skip_pages_[i],
           entry_pages_[i], first_checksum_[i], kind_[i]};
+}
+
+bool Plan::has_remotes() const {
+  return std::any_of(sources_.begin(), sources_.end(),
+                     [](const auto& source) { return source->remote() != nullptr; });
 }
 
 uint32_t Plan::FirstExtentFrom(uint64_t image_vaddr) const {

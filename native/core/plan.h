@@ -78,6 +78,8 @@ class Plan {
   uint32_t block_pages_max() const { return block_pages_max_; }
 
   const PageSource& source(uint32_t i) const { return *sources_[i]; }
+  // Whether one of the sources is a page server.
+  bool has_remotes() const;
 
  private:
   Plan() = default;

@@ -25,9 +25,11 @@ constexpr size_t kMessageFdsMax = 253;
 // Bounds the buffer of one receive.
 constexpr uint64_t kMessageBytesMax = 16 * 1024 * 1024;
 
+// socketpair(stream): of packets, or a stream.
 Napi::Value SocketPair(const Napi::CallbackInfo& info) {
+  const int type = info[0].ToBoolean().Value() ? SOCK_STREAM : SOCK_SEQPACKET;
   int fds[2];
-  if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, fds) != 0) {
+  if (socketpair(AF_UNIX, type | SOCK_CLOEXEC, 0, fds) != 0) {
     ThrowSystemError(info.Env(), "socketpair", errno);
   }
   Napi::Array pair = Napi::Array::New(info.Env(), 2);

@@ -9,7 +9,7 @@
 
 namespace thaw {
 
-inline constexpr uint32_t kControlVersion = 3;
+inline constexpr uint32_t kControlVersion = 4;
 inline constexpr int kPagerControlFd = 3;
 
 // Requests, control plane to pager. Each gets one ControlAnswer with the same request id.
@@ -25,11 +25,19 @@ enum class RequestOp : uint32_t {
   kOutlive = 8,      // go on without the control plane until every target is resident or gone, with
                      // fds[0] as stderr
   kSettle = 9,       // kSettled follows once figures and events are up to date
+  // A page server: target = source id; fds: a connected stream socket; a = close command, b =
+  // longest silence before the first answer in milliseconds. Dropped like any source, without a
+  // word to the server. In kAddTarget, a = what page servers know the task by.
+  kAddRemoteSource = 10,
+  kReplaceSource = 11,  // a lost source goes on with fds[0]
+  kAbandonSource = 12,  // what is missing from it is poisoned
+  kCloseSource = 13,    // takes leave of the server; kSourceClosed follows
 };
 
 inline constexpr uint32_t kTargetHasPidfd = 1;
 inline constexpr uint32_t kTargetAwaitsRanges = 4;  // its ranges are registered later: kRangesReady
 inline constexpr uint32_t kTargetWindow = 2;  // install more than the faulted page where it pays
+inline constexpr uint32_t kRemoteWideHeader = 1;  // the server is that of CRIU 4.2 or later
 
 struct ControlRequest {
   uint32_t op;

@@ -48,6 +48,9 @@ int Pager::Run() {
       case ControlSocket::Received::kEnd:
         if (outlives_) ServeToTheEnd();
         fill_.Stop();
+        for (const auto& [id, source] : sources_) {
+          if (source->remote() != nullptr) source->remote()->Stop();
+        }
         servicer_.Stop();
         return 0;
       case ControlSocket::Received::kMalformed: {
@@ -79,7 +82,15 @@ void Pager::Handle(ReceivedRequest* received) {
       AddTarget(received, &answer);
       break;
     case RequestOp::kDropSource:
-      if (sources_.erase(request.target) == 0) Refuse(&answer, Refusal::kUnknownSource);
+      DropSource(request.target, &answer);
+      break;
+    case RequestOp::kAddRemoteSource:
+      AddRemoteSource(received, &answer);
+      break;
+    case RequestOp::kReplaceSource:
+    case RequestOp::kAbandonSource:
+    case RequestOp::kCloseSource:
+      WithRemote(received, &answer);
       break;
     case RequestOp::kFill:
     case RequestOp::kPrefetch:
@@ -103,6 +114,50 @@ void Pager::AddSource(ReceivedRequest* received, ControlPacket* answer) {
   std::shared_ptr<PageSource> source = PageSource::Open(std::move(received->fds[0]), &error);
   if (source == nullptr) return Refuse(answer, Refusal::kSourceFailed, error);
   sources_[received->request.target] = std::move(source);
+}
+
+void Pager::AddRemoteSource(ReceivedRequest* received, ControlPacket* answer) {
+  const ControlRequest& request = received->request;
+  if (received->fds.size() != 1) return Refuse(answer, Refusal::kMalformed);
+  RemoteSource::Options options;
+  options.id = request.target;
+  if (request.flags & kRemoteWideHeader) options.header_bytes = wire::kWideBytes;
+  options.close_command = static_cast<uint32_t>(request.a);
+  options.first_answer_ms = static_cast<uint32_t>(request.b);
+  auto remote = std::make_shared<RemoteSource>(
+      std::move(received->fds[0]), options, [this](const PagerEvent& event) { PassOn(event); },
+      [this](const std::shared_ptr<AddressSpace>& space, bool gone) {
+        // The id may be another target's by now.
+        if (servicer_.Find(space->id()) == space) servicer_.Notify(space->id(), gone);
+      });
+  if (!remote->Start()) return Refuse(answer, Refusal::kSourceFailed, errno);
+  sources_[request.target] = PageSource::OfRemote(std::move(remote));
+}
+
+void Pager::WithRemote(ReceivedRequest* received, ControlPacket* answer) {
+  const ControlRequest& request = received->request;
+  const auto found = sources_.find(request.target);
+  if (found == sources_.end() || found->second->remote() == nullptr) {
+    return Refuse(answer, Refusal::kUnknownSource);
+  }
+  RemoteSource* const remote = found->second->remote().get();
+  switch (static_cast<RequestOp>(request.op)) {
+    case RequestOp::kReplaceSource:
+      if (received->fds.size() != 1) return Refuse(answer, Refusal::kMalformed);
+      return remote->Replace(std::move(received->fds[0]));
+    case RequestOp::kAbandonSource:
+      return remote->Abandon();
+    default:
+      remote->Close();
+      return;
+  }
+}
+
+void Pager::DropSource(uint64_t id, ControlPacket* answer) {
+  const auto found = sources_.find(id);
+  if (found == sources_.end()) return Refuse(answer, Refusal::kUnknownSource);
+  if (found->second->remote() != nullptr) found->second->remote()->Stop();
+  sources_.erase(found);
 }
 
 void Pager::AddTarget(ReceivedRequest* received, ControlPacket* answer) {
@@ -133,6 +188,7 @@ void Pager::AddTarget(ReceivedRequest* received, ControlPacket* answer) {
       AddressSpace::Create(request.target, std::move(fds[0]), has_pidfd ? std::move(fds[2]) : Fd(),
                            std::move(plan), &arena_);
   if (space == nullptr) return Refuse(answer, Refusal::kOutOfMemory);
+  space->set_remote_task(request.a);
   space->set_ranges_ready((request.flags & kTargetAwaitsRanges) == 0);
   answer->a = space->figures_slot();
   const int error = servicer_.Add(std::move(space), request.flags & kTargetWindow);
@@ -195,8 +251,22 @@ void Pager::Outlive(ReceivedRequest* received, ControlPacket* answer) {
 // Without a limit: it takes as long as the targets do, filled or not.
 void Pager::ServeToTheEnd() {
   alone_ = true;
+  for (const auto& [id, source] : sources_) {
+    if (source->remote() != nullptr) source->remote()->ExpectNoOther();
+  }
   std::unique_lock<std::mutex> lock(end_mutex_);
   end_.wait(lock, [this] { return servicer_.CountServing() == 0; });
+  lock.unlock();
+  CloseRemotes();
+}
+
+// Takes leave of the page servers, each of which has a limit of its own for it.
+void Pager::CloseRemotes() {
+  std::unique_lock<std::mutex> lock(end_mutex_);
+  for (const auto& [id, source] : sources_) {
+    if (source->remote() != nullptr && source->remote()->Close()) ++remotes_open_;
+  }
+  end_.wait(lock, [this] { return remotes_open_ == 0; });
 }
 
 void Pager::PassOn(const PagerEvent& event) {
@@ -204,6 +274,7 @@ void Pager::PassOn(const PagerEvent& event) {
   if (alone_) {
     Log(event);
     const std::lock_guard<std::mutex> lock(end_mutex_);
+    if (event.kind == PagerEventKind::kSourceClosed && remotes_open_ > 0) --remotes_open_;
     return end_.notify_all();
   }
   ControlPacket packet{};
@@ -219,6 +290,11 @@ void Pager::PassOn(const PagerEvent& event) {
 
 // What the control plane would say, once it is gone.
 void Pager::Log(const PagerEvent& event) {
+  if (event.kind == PagerEventKind::kSourceLost) {
+    std::fprintf(stderr, "Error: the connection to the page server is lost: %s\n",
+                 std::strerror(event.error));
+    return;
+  }
   const std::shared_ptr<AddressSpace> space = servicer_.Find(event.target);
   if (space == nullptr) return;
   const std::string target = "target " + std::to_string(event.target);

@@ -13,6 +13,7 @@
 #include "control_socket.h"
 #include "fault_servicer.h"
 #include "page_source.h"
+#include "remote_source.h"
 
 namespace thaw {
 
@@ -27,6 +28,10 @@ class Pager {
  private:
   void Handle(ReceivedRequest* received);
   void AddSource(ReceivedRequest* received, ControlPacket* answer);
+  void AddRemoteSource(ReceivedRequest* received, ControlPacket* answer);
+  void WithRemote(ReceivedRequest* received, ControlPacket* answer);
+  void DropSource(uint64_t id, ControlPacket* answer);
+  void CloseRemotes();
   void AddTarget(ReceivedRequest* received, ControlPacket* answer);
   void WithTarget(const ControlRequest& request, ControlPacket* answer);
   void Outlive(ReceivedRequest* received, ControlPacket* answer);
@@ -46,6 +51,7 @@ class Pager {
   FaultServicer servicer_;
   BackgroundFill fill_;
   std::unordered_map<uint64_t, std::shared_ptr<PageSource>> sources_;
+  size_t remotes_open_ = 0;  // under end_mutex_: farewells that are waited for
 };
 
 }  // namespace thaw

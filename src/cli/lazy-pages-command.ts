@@ -31,6 +31,11 @@ every option of CRIU; these have an effect:
       --status-fd FD       write one zero byte to FD once the socket is there, and close it
       --action-script F    run the program F once the socket is there; its failure ends the daemon
       --config FILE        options from FILE, instead of /etc/criu/ and ~/.criu/default.conf
+      --page-server        pages come from a page server: criu dump --lazy-pages, or a
+                           page-server --lazy-pages
+      --address A, --port P  where it listens (default address: localhost)
+      --ps-socket FD       a connected socket to it instead
+      --ps-header 24|32|auto  its headers: before CRIU 4.2, since, as the image tells (default)
       --persist            go on after a restore, and serve any number at once; -D may be repeated
   -h, --help               show this text
   -V, --version            show the version

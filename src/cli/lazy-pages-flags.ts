@@ -3,19 +3,19 @@
  */
 import { resolve } from 'node:path';
 import { ThawError } from '../errors.js';
+import type { PageServerOptions } from '../lazy-pages/page-server-client.js';
 import { type GivenOption, parseCriuOptions } from './criu-options.js';
+import { toFd } from './fd-option.js';
+import { parsePageServerFlags } from './page-server-flags.js';
 
 /** Levels of `-v`. */
 export const VERBOSITY = { error: 1, warning: 2, info: 3, debug: 4 } as const;
 
 /** Bare words that may stand behind the command: none. */
 const WORDS_MAX = 0;
-const FD_MAX = 1_048_576;
 
 /** Options of CRIU that change what is served: without them, the wrong thing would happen silently. */
 const UNSERVED: Readonly<Record<string, string>> = {
-  'page-server': 'pages come from local images only',
-  'ps-socket': 'pages come from local images only',
   stream: 'images are read from a directory only',
 };
 
@@ -37,6 +37,8 @@ export interface LazyPagesFlags {
   readonly persist: boolean;
   /** Programs to run when the sockets are there, in this order. */
   readonly actionScripts: readonly string[];
+  /** The page server that pages come from; undefined: from the images. */
+  readonly pageServer: PageServerOptions | undefined;
 }
 
 /**
@@ -90,12 +92,13 @@ export function parseLazyPagesFlags(
     verbosity: verbosityOf(options),
     daemon: isSet('daemon') || isSet('restore-detached'),
     pidFile: last('pidfile')?.value,
-    statusFd: toFd(last('status-fd')?.value),
+    statusFd: toFd('status-fd', last('status-fd')?.value),
     persist,
     // As CRIU does: the last one first.
     actionScripts: options
       .flatMap(({ name, value }) => (name === 'action-script' && value ? [value] : []))
       .reverse(),
+    pageServer: parsePageServerFlags(last, persist),
   };
 }
 
@@ -122,15 +125,4 @@ function verbosityOf(options: readonly GivenOption[]): number {
     }
   }
   return Math.min(VERBOSITY.debug, set ?? (bare === 0 ? VERBOSITY.warning : bare));
-}
-
-function toFd(text: string | undefined): number | undefined {
-  if (text === undefined) return undefined;
-  const fd = /^\d+$/.test(text) ? Number(text) : Number.NaN;
-  if (fd <= FD_MAX) return fd;
-  throw new ThawError('INVALID_ARGUMENT', {
-    what: '--status-fd is not a descriptor',
-    expected: `a number up to ${FD_MAX}`,
-    found: text,
-  });
 }

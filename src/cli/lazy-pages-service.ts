@@ -12,7 +12,7 @@ import { EXIT } from './exit-status.js';
 import { Interruption } from './interruption.js';
 import type { LazyPagesFlags } from './lazy-pages-flags.js';
 import type { LazyPagesLog } from './lazy-pages-log.js';
-import { formatNumberOf } from './text.js';
+import { formatBytes, formatNumberOf } from './text.js';
 
 /** A restore is started by somebody else, at any time: the wait has no limit, but is told of. */
 const UNVISITED_MS = 60_000;
@@ -51,7 +51,8 @@ export async function serveLazyPages(parts: ServiceParts): Promise<number> {
     const lost = new Promise<never>((_, reject) => pager?.once('lost', reject));
     await Promise.race([announce(parts, interruption.signal), lost]);
     if (interruption.signal.aborted) return interruption.exitStatus;
-    parts.onReady(parts.flags.persist ? process.pid : pager.pid);
+    const { persist, pageServer } = parts.flags;
+    parts.onReady(persist || pageServer !== undefined ? process.pid : pager.pid);
     await Promise.race([serve(parts, first, interruption.signal), lost]);
     return interruption.signal.aborted ? interruption.exitStatus : EXIT.ok;
   } finally {
@@ -66,11 +67,12 @@ async function openServer(
   pager: Pager,
   directory: string,
 ): Promise<LazyPagesServer> {
-  const checkpoint = await Checkpoint.open(directory);
-  const image = serveAsMarked(checkpoint);
+  const { persist, pageServer, workDirectory = directory } = flags;
+  const remotePages = pageServer !== undefined;
+  const checkpoint = await Checkpoint.open(directory, { remotePages });
+  const image = serveAsMarked(checkpoint, { remotePages });
   await checkpoint.close();
-  const { persist, workDirectory = directory } = flags;
-  const server = LazyPagesServer.listen({ image, pager, workDirectory, persist });
+  const server = LazyPagesServer.listen({ image, pager, workDirectory, persist, pageServer });
   log.info(`serving ${formatNumberOf(image.taskCount, 'task')} of ${directory}`);
   log.info(`waiting for criu restore --lazy-pages at ${server.socketPath}`);
   server.on('refused', (error) => log.error(error));
@@ -117,7 +119,9 @@ async function serve(
   if (flags.persist) return interrupted;
   const session = await first;
   if (session === undefined) return;
-  await Promise.race([leaveEarly ? session.restored : session.finished, interrupted]);
+  // A page server that is lost is this process's to deal with.
+  const early = leaveEarly && flags.pageServer === undefined;
+  await Promise.race([early ? session.restored : session.finished, interrupted]);
 }
 
 /** Tasks that run are left to the pager; otherwise it ends. */
@@ -141,6 +145,11 @@ function logSession(log: LazyPagesLog, session: RestoreSession): void {
   session.on('task', (task) => logTask(log, task));
   for (const task of session.tasks) logTask(log, task);
   session.on('pageError', (error) => log.error(error));
+  if (session.source !== undefined) log.info(`connected to ${session.source.label}`);
+  session.on('sourceEnd', (source, error) => {
+    if (error !== undefined) log.error(error);
+    log.info(`${source.label}: ${formatBytes(source.bytesReceived)} received, closed`);
+  });
   session.on('taskEnd', (task, end) => {
     const { demandPages, filledPages, dataPages } = task.target.figures();
     const why = end === 'gone' ? '; it has ended' : '';

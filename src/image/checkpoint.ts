@@ -4,10 +4,11 @@ import { formatVaddr, PAGE_SIZE, toPageNumber, toVaddr } from '../address.js';
 import { ThawError } from '../errors.js';
 import { READ_PAGES_MAX } from '../limits.js';
 import type { ImageFile } from './files.js';
-import { type ImageMetadata, loadImage } from './image-loader.js';
+import { type ImageMetadata, type ImageOptions, loadImage } from './image-loader.js';
 import type { Inventory } from './inventory.js';
 import { PageReader, WINDOW_BYTES } from './page-reader.js';
 import type { ImageDirectory } from './parent-chain.js';
+import { raise } from './report.js';
 import type { PageOwner, SharedObject, StoredRun, Task } from './task.js';
 
 /** Most pages of one {@link StoredRun} (1 MiB). */
@@ -49,9 +50,9 @@ export class Checkpoint implements AsyncDisposable {
    * @throws ThawError with one of the image codes (`IMAGE_MISSING`, `BAD_MAGIC`, ...): the message
    *   names the file, the record and the byte or address.
    */
-  static async open(directory: string): Promise<Checkpoint> {
+  static async open(directory: string, options: ImageOptions = {}): Promise<Checkpoint> {
     const path = resolve(directory);
-    return new Checkpoint(path, await loadImage(path));
+    return new Checkpoint(path, await loadImage(path, raise, options));
   }
 
   /** Version of the image, and how its pages are stored. */

@@ -15,6 +15,16 @@ import { resolveLayers } from './run-resolver.js';
 import type { SharedObject, Task } from './task.js';
 import type { Vma } from './vma.js';
 
+/** Which image a reader is content with. */
+export interface ImageOptions {
+  /**
+   * Whether a page server has the lazy pages of tasks, so that the image need not have them. Such an
+   * image can be planned for; reading those pages is refused.
+   * @default false
+   */
+  readonly remotePages?: boolean;
+}
+
 /** Everything that the metadata of an image says. */
 export interface ImageMetadata {
   readonly inventory: Inventory;
@@ -31,14 +41,18 @@ export interface ImageMetadata {
  *   left out. Without inventory and process tree there is nothing to go on with: theirs are thrown.
  * @throws ThawError with one of the codes of a damaged or unsupported image.
  */
-export async function loadImage(directory: string, report = raise): Promise<ImageMetadata> {
+export async function loadImage(
+  directory: string,
+  report = raise,
+  { remotePages = false }: ImageOptions = {},
+): Promise<ImageMetadata> {
   await checkDirectory(directory);
   const inventory = await readInventory(directory);
   const identities = await readPstree(directory);
   const files = (await attempt(report, () => readFiles(directory))) ?? new Map();
   const inodes = await attempt(report, () => readMemfds(directory));
   const parents = (await attempt(report, () => readParents(directory))) ?? [];
-  const loader = new ImageLoader([{ path: directory, inventory }, ...parents], report);
+  const loader = new ImageLoader([{ path: directory, inventory }, ...parents], report, remotePages);
   const tasks: Task[] = [];
   for (const identity of identities) {
     const resolveShmid = shmidResolver(files, inodes);
@@ -83,6 +97,7 @@ class ImageLoader {
   constructor(
     private readonly layers: readonly ImageDirectory[],
     private readonly report: Report,
+    private readonly remotePages: boolean,
   ) {}
 
   get #directory(): string {
@@ -95,9 +110,9 @@ class ImageLoader {
       return { ...identity, threads: [], state, comm, vmas: [], pagemap: undefined };
     }
     const vmas = await readVmas(this.#directory, identity.pid, shmidOfFile, this.report);
-    const pagemap = await this.#loadPagemap(`pagemap-${identity.pid}.img`, (top) => {
-      checkInsideVmas(top, vmas, this.report);
-    });
+    const check = (top: Pagemap): void => checkInsideVmas(top, vmas, this.report);
+    const file = `pagemap-${identity.pid}.img`;
+    const pagemap = await this.#loadPagemap(file, check, this.remotePages);
     return pagemap === undefined ? undefined : { ...identity, state, comm, vmas, pagemap };
   }
 
@@ -125,7 +140,7 @@ class ImageLoader {
     const file = `pagemap-shmem-${shmid}.img`;
     const path = join(this.#directory, file);
     if (await exists(path)) {
-      return this.#loadPagemap(file, (top) => checkInsideObject(top, size));
+      return this.#loadPagemap(file, (top) => checkInsideObject(top, size), false);
     }
     if (size === 0n) return undefined;
     throw new ThawError('SHMEM_MISSING', {
@@ -138,10 +153,12 @@ class ImageLoader {
   async #loadPagemap(
     file: string,
     check: (top: Pagemap) => void,
+    remotePages: boolean,
   ): Promise<LayeredPagemap | undefined> {
     const [own, ...parents] = this.layers;
     if (own === undefined) throw new RangeError('no layer');
-    const top = await readPagemap(join(own.path, file), own.inventory, this.report);
+    const path = join(own.path, file);
+    const top = await readPagemap(path, own.inventory, this.report, remotePages);
     check(top.pagemap);
     if (!top.intact) return undefined;
     const readLayer = async (layer: number): Promise<Pagemap | undefined> => {

@@ -93,6 +93,13 @@ export class LayeredPagemap {
     return (flags & PAGEMAP_FLAG.present) !== 0;
   }
 
+  /** Whether the bytes of `run` are where this image is not: a page server has them. */
+  isRemote(run: number): boolean {
+    const flags = this.layerOf(run).flags[this.runs.entry[run] ?? 0] ?? 0;
+    const { lazy, parent, present } = PAGEMAP_FLAG;
+    return (flags & (lazy | parent | present)) === lazy;
+  }
+
   /** The first run that ends after page number `page`; {@link runCount} if there is none. */
   findRun(page: number): number {
     const run = findLastAtMost(this.runs.firstPage, page);

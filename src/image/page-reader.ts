@@ -48,7 +48,7 @@ export class PageReader {
   /**
    * Fills `target` (whole pages, all zero) with the pages from number `firstPage` on.
    *
-   * @throws ThawError CHECKSUM_MISMATCH, LZ4_CORRUPT, PAGES_TRUNCATED, IO_FAILED.
+   * @throws ThawError CHECKSUM_MISMATCH, LZ4_CORRUPT, PAGES_MISSING, PAGES_TRUNCATED, IO_FAILED.
    */
   async read(firstPage: number, target: Uint8Array): Promise<void> {
     const { pagemap } = this;
@@ -56,6 +56,7 @@ export class PageReader {
     for (let run = pagemap.findRun(firstPage); run < pagemap.runCount; run++) {
       const runStart = pagemap.runs.firstPage[run] ?? 0;
       if (runStart >= endPage) return;
+      if (pagemap.isRemote(run)) throw remoteError(pagemap, run);
       if (!pagemap.isStored(run)) continue;
       const from = Math.max(runStart, firstPage);
       const to = Math.min(runStart + (pagemap.runs.pageCount[run] ?? 0), endPage);
@@ -212,4 +213,13 @@ class PayloadWindow {
     this.#end = size;
     return LZ4_PREFIX_BYTES;
   }
+}
+
+/** Zeros would be wrong: the pages exist, but not here. */
+function remoteError(pagemap: LayeredPagemap, run: number): ThawError {
+  const address = formatVaddr(toVaddr(pagemap.runs.firstPage[run] ?? 0));
+  return new ThawError('PAGES_MISSING', {
+    what: 'the pages of an entry are not in the image: a page server has them',
+    where: `${pagemap.layerOf(run).path}, address ${address}`,
+  });
 }

@@ -33,6 +33,8 @@ export interface PagemapEntry {
   blockSizes: readonly number[];
   /** Bytes of payload, without the padding in front of it. */
   payloadBytes: number;
+  /** Whether it counts its pages in 64 bits, as CRIU does since 4.2. */
+  wideCount: boolean;
   /** Whether its payload is taken as raw although a nested field that is not known may say more. */
   doubtful: boolean;
 }
@@ -40,6 +42,7 @@ export interface PagemapEntry {
 /**
  * Decodes one entry and checks everything that can be told from it and the inventory alone.
  *
+ * @param remotePages whether a page server may have what the image does not: LAZY alone is right then.
  * @throws ThawError PROTO_MALFORMED, VADDR_UNALIGNED, NR_PAGES_ZERO, NR_PAGES_OVERFLOW,
  *   FLAGS_UNKNOWN, FLAGS_CONFLICT, PAGES_MISSING, COMPRESS_MODE_MISMATCH, REGION_TOO_LARGE,
  *   COMPRESSED_COUNT_MISMATCH, BLOCK_TOO_LARGE, TOTAL_MISMATCH or COMPRESS_LAYOUT_UNSUPPORTED.
@@ -48,20 +51,22 @@ export function decodeEntry(
   bytes: Uint8Array,
   place: RecordPlace,
   inventory: Inventory,
+  remotePages: boolean,
 ): PagemapEntry {
   const plain = decodePlainEntry(bytes);
-  if (plain !== undefined && PLAIN_FLAGS.has(plain.flags)) return toEntry(plain);
+  if (plain !== undefined && PLAIN_FLAGS.has(plain.flags)) return toEntry(plain, true);
   const message = decodeRecord(thaw.PagemapEntry, bytes, place);
   const nestedUnknown = message.$unknowns !== undefined && checkUnknowns(message, place);
   const span = checkSpan(message, place);
-  const entry = toEntry({ ...span, flags: checkFlags(message, place) });
+  const flags = checkFlags(message, place, remotePages);
+  const entry = toEntry({ ...span, flags }, hasField(message, 'nr_pages'));
   if (hasCompression(message)) checkBlocks(message, entry, place, inventory);
   else if (nestedUnknown && inventory.compress !== 'off') checkLayout(message, entry, place);
   return entry;
 }
 
 /** An entry as it is while nothing is known of compression. */
-function toEntry({ firstPage, pageCount, flags }: PlainEntry): PagemapEntry {
+function toEntry({ firstPage, pageCount, flags }: PlainEntry, wideCount: boolean): PagemapEntry {
   return {
     firstPage,
     pageCount,
@@ -69,6 +74,7 @@ function toEntry({ firstPage, pageCount, flags }: PlainEntry): PagemapEntry {
     blockPages: 0,
     blockSizes: NO_SIZES,
     payloadBytes: (flags & PAGEMAP_FLAG.present) === 0 ? 0 : pageCount * PAGE_SIZE,
+    wideCount,
     doubtful: false,
   };
 }
@@ -129,7 +135,7 @@ function checkSpan(
 }
 
 /** An entry of an old image has no flags: its pages are stored, unless it says in_parent. */
-function checkFlags(message: thaw.PagemapEntry, place: RecordPlace): number {
+function checkFlags(message: thaw.PagemapEntry, place: RecordPlace, remotePages: boolean): number {
   const { parent, lazy, present, payloadAligned } = PAGEMAP_FLAG;
   let flags = message.flags;
   if (message.in_parent) flags |= parent;
@@ -149,11 +155,13 @@ function checkFlags(message: thaw.PagemapEntry, place: RecordPlace): number {
       found: `0x${flags.toString(16)}`,
     });
   }
-  if ((flags & (present | parent | lazy)) === lazy) {
+  if ((flags & (present | parent | lazy)) === lazy && !remotePages) {
     throw entryError('PAGES_MISSING', message, place, {
       what: 'the pages of an entry are not in the image',
       expected: 'PRESENT (4) or PARENT (1) beside LAZY (2)',
-      hint: 'The image was dumped with --lazy-pages: only the page server of the dump had them',
+      hint:
+        'The image was dumped with --lazy-pages: only the page server of the dump had them. While it ' +
+        'runs, `thaw lazy-pages --page-server --address A --port P` restores from it',
     });
   }
   return flags;

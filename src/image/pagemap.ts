@@ -38,6 +38,8 @@ export interface Pagemap {
   readonly pages: PagesImage;
   /** Number of entries. */
   readonly entryCount: number;
+  /** Whether an entry counts its pages in 64 bits, as CRIU does since 4.2. */
+  readonly wideCounts: boolean;
   /** Page number at which an entry begins. */
   readonly firstPage: Float64Array;
   /** Pages of an entry. */
@@ -70,6 +72,8 @@ export interface PagemapReading {
  * Reads and checks one pagemap, and that its pages image has exactly the payload it speaks of.
  *
  * @param report takes the problems of single entries; others are thrown.
+ * @param remotePages whether a page server has lazy pages: they, and with them the end of the pages
+ *   image or all of it, need not be there.
  * @throws ThawError PAGEMAP_EMPTY, ENTRIES_OVERLAP, PAGES_MISSING, PAGES_TRUNCATED, PAGES_TRAILING,
  *   COMPRESS_LAYOUT_UNSUPPORTED, those of an entry and of a record file.
  */
@@ -77,6 +81,7 @@ export async function readPagemap(
   path: string,
   inventory: Inventory,
   report: Report,
+  remotePages = false,
 ): Promise<PagemapReading> {
   const builder = new PagemapBuilder(path);
   let pagesId: number | undefined;
@@ -87,13 +92,19 @@ export async function readPagemap(
   };
   await readRecords(path, MAGIC.pagemap, (bytes, place) => {
     if (pagesId === undefined) pagesId = decodeRecord(thaw.PagemapHead, bytes, place).pages_id;
-    else attemptSync(reportEntry, () => builder.add(decodeEntry(bytes, place, inventory), place));
+    else {
+      attemptSync(reportEntry, () => {
+        builder.add(decodeEntry(bytes, place, inventory, remotePages), place);
+      });
+    }
   });
   if (pagesId === undefined) {
     throw new ThawError('PAGEMAP_EMPTY', { what: 'the pagemap has no record', where: path });
   }
-  const pages = await findPages(join(dirname(path), `pages-${pagesId}.img`), pagesId, builder);
-  if (intact) builder.checkPayload(pages);
+  const pagesPath = join(dirname(path), `pages-${pagesId}.img`);
+  const pages = await findPages(pagesPath, pagesId, remotePages || builder.payloadEnd === 0);
+  const mayEndEarly = remotePages && pages.byteLength < builder.payloadEnd;
+  if (intact && !mayEndEarly) builder.checkPayload(pages);
   const checksums = intact ? await findChecksums(path, pagesId, builder, report) : undefined;
   return { pagemap: builder.finish(pages, checksums), intact };
 }
@@ -118,7 +129,7 @@ async function findChecksums(
 async function findPages(
   path: string,
   pagesId: number,
-  builder: PagemapBuilder,
+  mayBeMissing: boolean,
 ): Promise<PagesImage> {
   let byteLength = 0;
   try {
@@ -126,8 +137,7 @@ async function findPages(
     byteLength = file.byteLength;
     await file.handle.close();
   } catch (error) {
-    const nothingStored = builder.payloadEnd === 0;
-    if (!(nothingStored && error instanceof ThawError && error.code === 'PAGES_MISSING')) {
+    if (!(mayBeMissing && error instanceof ThawError && error.code === 'PAGES_MISSING')) {
       throw error;
     }
   }
@@ -140,6 +150,7 @@ class PagemapBuilder {
   /** Pages (raw) and blocks so far: each has a checksum where there are any. */
   checksumCount = 0;
   #nextPage = 0;
+  #wideCounts = false;
   #doubtful: RecordPlace | undefined;
   readonly #firstPage = new GrowingColumn(Float64Array);
   readonly #pageCount = new GrowingColumn(Uint32Array);
@@ -162,6 +173,7 @@ class PagemapBuilder {
       });
     }
     this.#nextPage = entry.firstPage + entry.pageCount;
+    this.#wideCounts ||= entry.wideCount;
     if (entry.doubtful) this.#doubtful ??= place;
     if ((entry.flags & PAGEMAP_FLAG.payloadAligned) !== 0) {
       this.payloadEnd = Math.ceil(this.payloadEnd / PAGE_SIZE) * PAGE_SIZE;
@@ -209,6 +221,7 @@ class PagemapBuilder {
       path: this.path,
       pages,
       entryCount: this.#firstPage.length,
+      wideCounts: this.#wideCounts,
       firstPage: this.#firstPage.finish(),
       pageCount: this.#pageCount.finish(),
       flags: this.#flags.finish(),

@@ -2,12 +2,20 @@
  * Serves the lazy pages of one image to `criu restore --lazy-pages`: once, or again and again.
  */
 import { EventEmitter } from 'node:events';
-import { ThawError } from '../errors.js';
+import { type ErrorCode, ThawError } from '../errors.js';
 import { type AcceptedPeer, native } from '../native.js';
 import type { Pager } from '../servicer/pager.js';
 import { LazyPagesSocket } from './lazy-pages-socket.js';
+import type { PageServerOptions } from './page-server-client.js';
 import { RestoreSession } from './restore-session.js';
 import type { ServedImage } from './served-image.js';
+
+/** Errors of a restore that was right, and is over. */
+const FINAL_ERRORS: ReadonlySet<ErrorCode> = new Set([
+  'RESTORE_FAILED',
+  'SOURCE_UNREACHABLE',
+  'SOURCE_LOST',
+]);
 
 /** What {@link LazyPagesServer.listen} is given. */
 export interface LazyPagesOptions {
@@ -21,6 +29,8 @@ export interface LazyPagesOptions {
    * @default true
    */
   readonly fill?: boolean;
+  /** The page server that has what the image says is remote. */
+  readonly pageServer?: PageServerOptions | undefined;
   /**
    * Whether to go on after the first restore, and serve several at once.
    * @default false
@@ -90,13 +100,13 @@ export class LazyPagesServer extends EventEmitter<LazyPagesEvents> {
   }
 
   #connect(peer: AcceptedPeer): void {
-    const { image, pager, fill = true, persist = false } = this.#options;
+    const { image, pager, fill = true, persist = false, pageServer } = this.#options;
     if (!persist && this.#sessions.size > 0) {
       native.closeFd(peer.fd);
       this.emit('refused', busyError(this.#socket.path, peer));
       return;
     }
-    const session = new RestoreSession(peer.fd, { image, pager, fill });
+    const session = new RestoreSession(peer.fd, { image, pager, fill, pageServer });
     this.#sessions.add(session);
     let begun = false;
     session.once('task', () => {
@@ -107,7 +117,7 @@ export class LazyPagesServer extends EventEmitter<LazyPagesEvents> {
       this.#sessions.delete(session);
       if (error === undefined || begun) return;
       // A restore that failed before its first task is over, and the only one that was to come.
-      const failed = error instanceof ThawError && error.code === 'RESTORE_FAILED';
+      const failed = error instanceof ThawError && FINAL_ERRORS.has(error.code);
       if (failed && !persist) this.emit('session', session);
       else this.emit('refused', error);
     };

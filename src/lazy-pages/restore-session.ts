@@ -9,7 +9,9 @@ import type { TaskPlan } from '../plan/restore-plan.js';
 import { createDeferred } from '../servicer/deferred.js';
 import type { Pager } from '../servicer/pager.js';
 import type { PagerTarget, TargetEnd } from '../servicer/pager-target.js';
+import type { RemoteSource } from '../servicer/remote-source.js';
 import { type Announcement, AnnouncementReader } from './announcement-reader.js';
+import { connectPageServer, type PageServerOptions } from './page-server-client.js';
 import type { ServedImage } from './served-image.js';
 
 /**
@@ -35,6 +37,8 @@ export interface SessionParts {
   readonly pager: Pager;
   /** Whether the pager brings in behind the tasks what they have not touched. */
   readonly fill: boolean;
+  /** The page server that has what the image says is remote. */
+  readonly pageServer?: PageServerOptions | undefined;
 }
 
 /** Events of a {@link RestoreSession}. */
@@ -45,6 +49,8 @@ export interface SessionEvents {
   pageError: [error: ThawError];
   /** A task has all its pages, or has ended. */
   taskEnd: [task: ServedTask, end: TargetEnd];
+  /** The session with it is over: well, or with code SOURCE_LOST. */
+  sourceEnd: [source: RemoteSource, error?: unknown];
 }
 
 /** A session. Owns its connection and the tasks' pidfds. Belongs to one thread. */
@@ -61,6 +67,10 @@ export class RestoreSession extends EventEmitter<SessionEvents> {
   /** What has been said is carried out in its order. */
   #work: Promise<void> = Promise.resolve();
   #allRestored = false;
+  #complete = false;
+  #connecting: Promise<RemoteSource> | undefined;
+  #source: RemoteSource | undefined;
+  #sourceError: unknown;
   #released: Promise<void> | undefined;
   #silence: NodeJS.Timeout | undefined;
 
@@ -79,6 +89,11 @@ export class RestoreSession extends EventEmitter<SessionEvents> {
   /** The tasks so far, in the order in which they came. */
   get tasks(): readonly ServedTask[] {
     return this.#tasks;
+  }
+
+  /** The page server that pages come from, once it is connected: before the first task is served. */
+  get source(): RemoteSource | undefined {
+    return this.#source;
   }
 
   /** Whether all tasks are restored, and run. */
@@ -101,7 +116,10 @@ export class RestoreSession extends EventEmitter<SessionEvents> {
     return this.#restored.promise;
   }
 
-  /** Resolves when every task has all its pages or is gone; rejects as {@link restored} does. */
+  /**
+   * Resolves when every task has all its pages or is gone; rejects as {@link restored} does, and with
+   * SOURCE_LOST when a page server was lost and pages with it.
+   */
   get finished(): Promise<void> {
     return this.#finished.promise;
   }
@@ -159,6 +177,7 @@ export class RestoreSession extends EventEmitter<SessionEvents> {
         plan,
         sources: image.sources,
         ...(pidfd === undefined ? {} : { pidfd }),
+        ...(await this.#remoteOf(pid)),
         rangesReady: false,
         faultAround: fill,
       });
@@ -166,6 +185,40 @@ export class RestoreSession extends EventEmitter<SessionEvents> {
     } finally {
       native.closeFd(uffd);
     }
+  }
+
+  /** Where a task gets what the image does not have. */
+  async #remoteOf(
+    pid: number,
+  ): Promise<{ remote?: { readonly source: RemoteSource; readonly pid: number } }> {
+    const { pageServer } = this.#parts;
+    if (pageServer === undefined) return {};
+    this.#connecting ??= this.#connect(pageServer);
+    return { remote: { source: await this.#connecting, pid } };
+  }
+
+  /** A server serves one session, so each restore has a connection of its own. */
+  async #connect(pageServer: PageServerOptions): Promise<RemoteSource> {
+    const { pager, image } = this.#parts;
+    const wideHeader =
+      pageServer.headerBytes === undefined ? image.wideHeader : pageServer.headerBytes === 32;
+    const connection = await connectPageServer(pageServer);
+    try {
+      const source = await pager.addRemoteSource({ ...connection, wideHeader });
+      source.once('lost', (error) => this.#lose(source, error));
+      this.#source = source;
+      return source;
+    } finally {
+      connection.release();
+    }
+  }
+
+  /** Tasks that run lose the pages that they do not have yet; a restore under way fails. */
+  #lose(source: RemoteSource, error: ThawError): void {
+    this.#sourceError = error;
+    this.emit('sourceEnd', source, error);
+    if (this.#allRestored) source.abandon().catch((cause) => this.#fail(cause));
+    else this.#fail(error);
   }
 
   #fork(parent: PagerTarget, child: PagerTarget): void {
@@ -209,8 +262,10 @@ export class RestoreSession extends EventEmitter<SessionEvents> {
       count = this.#tasks.length;
       await Promise.allSettled(this.#tasks.map(({ target }) => target.finished));
     } while (this.#tasks.length > count);
+    this.#complete = true;
     await this.#release();
-    this.#finished.resolve();
+    if (this.#sourceError === undefined) this.#finished.resolve();
+    else this.#finished.reject(this.#sourceError);
   }
 
   #hangUp(error: unknown): void {
@@ -236,6 +291,20 @@ export class RestoreSession extends EventEmitter<SessionEvents> {
     // A pager that is gone has forgotten them already.
     await Promise.allSettled(this.#tasks.map(({ target }) => target.drop()));
     for (const pidfd of this.#pidfds) native.closeFd(pidfd);
+    await this.#leaveSource();
+  }
+
+  /** A server whose client hangs up without a word fails, and a dump with it: so it should. */
+  async #leaveSource(): Promise<void> {
+    const source = await this.#connecting?.catch(() => undefined);
+    if (source === undefined) return;
+    if (this.#complete && this.#sourceError === undefined) {
+      await source.close().then(
+        () => this.emit('sourceEnd', source),
+        (error) => this.emit('sourceEnd', source, error),
+      );
+    }
+    await source.drop();
   }
 
   #hangUpError(): ThawError {

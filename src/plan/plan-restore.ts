@@ -1,5 +1,5 @@
 /** Turns a checkpoint into a plan: who gets which pages from where. */
-import { toPageNumber } from '../address.js';
+import { PAGE_SIZE, toPageNumber } from '../address.js';
 import type { Checkpoint } from '../image/checkpoint.js';
 import { NO_CHECKSUM } from '../image/checksums.js';
 import type { LayeredPagemap, PayloadPlace } from '../image/layered-pagemap.js';
@@ -27,7 +27,24 @@ export interface PlanOptions {
    * @default 'vma'
    */
   readonly laziness?: 'vma' | 'entry';
+  /**
+   * Whether lazy pages of the image itself, but not of its parents, come from a page server.
+   *
+   * @default false
+   */
+  readonly remotePages?: boolean;
 }
+
+/** Shared memory is never lazy. */
+const SHARED_DECISIONS: Required<PlanOptions> = { laziness: 'vma', remotePages: false };
+/** Of a payload that is not compressed. */
+const RAW = {
+  blockPages: 0,
+  firstBlock: 0,
+  skipPages: 0,
+  entryPages: 0,
+  firstChecksum: NO_CHECKSUM,
+};
 
 /** Extents that very large holes are cut into, at most, in all of user space. */
 const HOLE_PARTS_MAX = 32;
@@ -42,10 +59,10 @@ const HOLE_PARTS_MAX = 32;
  * for (const task of plan.tasks) console.log(task.pid, task.totals.pages);
  */
 export function planRestore(checkpoint: Checkpoint, options: PlanOptions = {}): RestorePlan {
-  const laziness = options.laziness ?? 'vma';
+  const decisions = { laziness: 'vma', remotePages: false, ...options } as const;
   const sources = new SourceTable();
   const live = checkpoint.tasks.filter((task) => task.state === 'alive');
-  const taskPlans = live.map((task) => planTask(task, sources, laziness));
+  const taskPlans = live.map((task) => planTask(task, sources, decisions));
   const mapped = new Set(live.flatMap((task) => task.vmas.map((vma) => vma.shmid)));
   const shared = checkpoint.sharedObjects
     .filter((object) => mapped.has(object.shmid))
@@ -57,13 +74,13 @@ export function planRestore(checkpoint: Checkpoint, options: PlanOptions = {}): 
 function planTask(
   task: LiveTask,
   sources: SourceTable,
-  laziness: 'vma' | 'entry',
+  decisions: Required<PlanOptions>,
 ): Omit<TaskPlan, 'sourceCount'> {
   const regions = planRegions(task.vmas);
   const guards = planGuards(task.vmas);
   const merged = mergeBlocks(task.pagemap);
   const builder = new ExtentBuilder(boundExtents(task.pagemap, regions, guards));
-  const splitter = new RunSplitter(task.pagemap, builder, sources, merged, laziness);
+  const splitter = new RunSplitter(task.pagemap, builder, sources, merged, decisions);
   splitRegions(regions, guards, splitter);
   const { dataPages, holePages, eagerPages } = builder;
   const pages = dataPages + eagerPages;
@@ -95,7 +112,7 @@ function planShared(object: SharedObject, sources: SourceTable): SharedPlan {
   const { pagemap, shmid, name, size } = object;
   const merged = mergeBlocks(pagemap);
   const builder = new ExtentBuilder(pagemap.runCount);
-  new RunSplitter(pagemap, builder, sources, merged, 'vma').addStoredRuns();
+  new RunSplitter(pagemap, builder, sources, merged, SHARED_DECISIONS).addStoredRuns();
   const pages = builder.dataPages;
   return { shmid, name, byteLength: size, extents: builder.finish(), blocks: merged.blocks, pages };
 }
@@ -127,7 +144,7 @@ class RunSplitter {
     private readonly builder: ExtentBuilder,
     private readonly sources: SourceTable,
     private readonly merged: MergedBlocks,
-    private readonly laziness: 'vma' | 'entry',
+    private readonly decisions: Required<PlanOptions>,
   ) {}
 
   /** Extents do not go on from one region to the next. */
@@ -149,7 +166,8 @@ class RunSplitter {
         continue;
       }
       const partEnd = Math.min(this.#endOf(this.#run), endPage);
-      if (this.pagemap.isStored(this.#run)) this.#addStored(page, partEnd, this.#kindOf(lazy));
+      if (lazy && this.#isRemote()) this.#addRemote(page, partEnd);
+      else if (this.pagemap.isStored(this.#run)) this.#addStored(page, partEnd, this.#kindOf(lazy));
       else if (lazy) this.builder.addHole(page, partEnd - page);
       page = partEnd;
     }
@@ -172,6 +190,19 @@ class RunSplitter {
     this.builder.addStored(kind, firstPage, endPage - firstPage, source, place);
   }
 
+  /** Whether a page server has the current run. */
+  #isRemote(): boolean {
+    const { layer } = this.pagemap.runs;
+    return this.decisions.remotePages && layer[this.#run] === 0 && this.#isMarked();
+  }
+
+  /** A page server has its pages at their addresses, and none of them compressed. */
+  #addRemote(firstPage: number, endPage: number): void {
+    const place = { fileOffset: firstPage * PAGE_SIZE, ...RAW };
+    const source = this.sources.indexOfRemote();
+    this.builder.addStored(EXTENT_KIND.data, firstPage, endPage - firstPage, source, place);
+  }
+
   /** Blocks and checksums are counted through all layers of a plan. */
   #shiftPlace(place: PayloadPlace, run: number): void {
     const layer = this.pagemap.runs.layer[run] ?? 0;
@@ -183,8 +214,13 @@ class RunSplitter {
 
   #kindOf(lazy: boolean): number {
     if (!lazy) return EXTENT_KIND.eager;
-    const marked = ((this.pagemap.runs.flags[this.#run] ?? 0) & PAGEMAP_FLAG.lazy) !== 0;
-    return this.laziness === 'vma' || marked ? EXTENT_KIND.data : EXTENT_KIND.eager;
+    const data = this.decisions.laziness === 'vma' || this.#isMarked();
+    return data ? EXTENT_KIND.data : EXTENT_KIND.eager;
+  }
+
+  /** Whether CRIU marked the current run LAZY. */
+  #isMarked(): boolean {
+    return ((this.pagemap.runs.flags[this.#run] ?? 0) & PAGEMAP_FLAG.lazy) !== 0;
   }
 
   #endOf(run: number): number {

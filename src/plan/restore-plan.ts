@@ -139,12 +139,14 @@ export interface SharedPlan {
   readonly pages: number;
 }
 
-/** A pages image that extents take their bytes from. */
+/** A pages image, or a page server, that extents take their bytes from. */
 export interface PagesSource {
-  /** Path of the file. */
+  /** Path of the file; of a page server what to call it. */
   readonly path: string;
-  /** Its size in bytes, as it was checked. */
+  /** Its size in bytes, as it was checked; 0 of a page server. */
   readonly byteLength: number;
+  /** Set of a page server: the bytes of its extents are where the extents' addresses say. */
+  readonly remote?: true;
 }
 
 /** How to restore a checkpoint. */

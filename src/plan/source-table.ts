@@ -6,7 +6,14 @@ import type { PagesSource } from './restore-plan.js';
 export class SourceTable {
   /** The sources so far. */
   readonly list: PagesSource[] = [];
+  #remoteIndex: number | undefined;
   readonly #indexByPath = new Map<string, number>();
+
+  /** The index of the page server. */
+  indexOfRemote(): number {
+    this.#remoteIndex ??= this.list.push({ path: 'page server', byteLength: 0, remote: true }) - 1;
+    return this.#remoteIndex;
+  }
 
   /** The index of `pages` in {@link list}, which it is added to if it is new. */
   indexOf(pages: PagesImage): number {

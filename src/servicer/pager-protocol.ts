@@ -4,7 +4,7 @@
  * Peer: native/pager/control_messages.h.
  */
 
-export const PROTOCOL_VERSION = 3;
+export const PROTOCOL_VERSION = 4;
 
 /** Operations of a request. */
 export const REQUEST = {
@@ -17,11 +17,16 @@ export const REQUEST = {
   rangesReady: 7,
   outlive: 8,
   settle: 9,
+  addRemoteSource: 10,
+  replaceSource: 11,
+  abandonSource: 12,
+  closeSource: 13,
 } as const;
 
 export const TARGET_HAS_PIDFD = 1;
 export const TARGET_WINDOW = 2;
 export const TARGET_AWAITS_RANGES = 4;
+export const REMOTE_WIDE_HEADER = 1;
 
 /** What a packet from the pager is. */
 export const PACKET = { hello: 1, answer: 2, event: 3 } as const;
@@ -34,6 +39,8 @@ export const EVENT = {
   pageError: 4,
   prefetchDone: 5,
   settled: 6,
+  sourceLost: 7,
+  sourceClosed: 8,
 } as const;
 
 /** Why a request was refused, by number. */

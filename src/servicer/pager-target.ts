@@ -9,6 +9,7 @@ import { createDeferred } from './deferred.js';
 import { readFigures, type TargetFigures } from './figures.js';
 import type { PagerProcess } from './pager-process.js';
 import { REQUEST } from './pager-protocol.js';
+import { remoteFailureText } from './remote-source.js';
 
 /** What the pager says of bytes that have another checksum. */
 const CHECKSUM_ERRNO = constants.errno.EILSEQ;
@@ -186,6 +187,11 @@ function failureText(errno: number): string {
     case 'ENODATA':
     case 'EFAULT':
       return 'a pages image that ends before the page';
+    case 'ECONNRESET':
+    case 'ETIMEDOUT':
+    case 'EPROTO':
+    case 'ENOTCONN':
+      return remoteFailureText(errno);
     default:
       return `${errnoCode(errno) ?? `errno ${errno}`} when reading the pages image`;
   }

@@ -17,6 +17,7 @@ import {
   TARGET_WINDOW,
 } from './pager-protocol.js';
 import { PagerTarget } from './pager-target.js';
+import { RemoteSource, type RemoteSourceOptions } from './remote-source.js';
 
 /** What a target is made of. */
 export interface TargetOptions {
@@ -29,6 +30,8 @@ export interface TargetOptions {
   readonly plan: TaskPlan;
   /** The pages images that the plan names. */
   readonly sources: readonly PagesSource[];
+  /** Where the plan names a page server: which, and by what pid that knows the task. */
+  readonly remote?: { readonly source: RemoteSource; readonly pid: number };
   /** A pidfd of the process, so that its end is noticed at once; duplicated like `uffd`. */
   readonly pidfd?: number;
   /**
@@ -71,6 +74,7 @@ export class Pager extends EventEmitter<PagerEvents> implements AsyncDisposable 
   readonly #targets = new Map<number, PagerTarget>();
   readonly #sourcePaths = new Map<number, readonly string[]>();
   readonly #sources = new Map<string, Promise<number>>();
+  readonly #remotes = new Map<number, RemoteSource>();
   #nextTargetId = 1;
   #nextSourceId = 1;
   #closing: Promise<void> | undefined;
@@ -108,13 +112,20 @@ export class Pager extends EventEmitter<PagerEvents> implements AsyncDisposable 
    */
   async add(options: TargetOptions): Promise<PagerTarget> {
     checkTarget(options);
-    const sources = await Promise.all(options.sources.map((source) => this.#announce(source)));
+    const { remote } = options;
+    const sources = await Promise.all(
+      options.sources.map((source) =>
+        source.remote && remote ? remote.source.id : this.#announce(source),
+      ),
+    );
     const id = this.#nextTargetId++;
     const planFd = native.createSealedMemfd('thaw-plan', [encodePlan(options.plan)]);
     // Known before the pager is: its first event may overtake the answer.
     const target = this.#adopt(
       id,
-      options.sources.map((source) => source.path),
+      options.sources.map((source) =>
+        source.remote && remote ? remote.source.label : source.path,
+      ),
     );
     try {
       const fds = [options.uffd, planFd];
@@ -122,16 +133,33 @@ export class Pager extends EventEmitter<PagerEvents> implements AsyncDisposable 
       let flags = options.pidfd === undefined ? 0 : TARGET_HAS_PIDFD;
       if (options.faultAround ?? true) flags |= TARGET_WINDOW;
       if (options.rangesReady === false) flags |= TARGET_AWAITS_RANGES;
-      const answer = this.#process.request(
-        { op: REQUEST.addTarget, target: id, flags, sources },
-        fds,
-      );
+      const task = { target: id, a: BigInt(remote?.pid ?? 0) };
+      const answer = this.#process.request({ op: REQUEST.addTarget, ...task, flags, sources }, fds);
       return target.bind(Number((await answer).a));
     } catch (error) {
       this.#forget(id);
       throw error;
     } finally {
       native.closeFd(planFd);
+    }
+  }
+
+  /**
+   * Has the pager take pages from a page server, for targets that name it.
+   *
+   * @throws PAGER_REFUSED, PAGER_LOST, or EBADF for a descriptor that is not open.
+   */
+  async addRemoteSource(options: RemoteSourceOptions): Promise<RemoteSource> {
+    const id = this.#nextSourceId++;
+    const forget = (): void => void this.#remotes.delete(id);
+    const source = new RemoteSource(this.#process, id, options, forget);
+    this.#remotes.set(id, source);
+    try {
+      await source.announce();
+      return source;
+    } catch (error) {
+      forget();
+      throw error;
     }
   }
 
@@ -217,6 +245,10 @@ export class Pager extends EventEmitter<PagerEvents> implements AsyncDisposable 
   }
 
   #dispatch(packet: PagerPacket): void {
+    if (packet.eventKind === EVENT.sourceLost || packet.eventKind === EVENT.sourceClosed) {
+      this.#dispatchSource(packet);
+      return;
+    }
     const target = this.#targets.get(packet.target);
     if (target === undefined) return;
     switch (packet.eventKind) {
@@ -243,6 +275,15 @@ export class Pager extends EventEmitter<PagerEvents> implements AsyncDisposable 
     }
   }
 
+  #dispatchSource(packet: PagerPacket): void {
+    const source = this.#remotes.get(packet.target);
+    if (packet.eventKind === EVENT.sourceLost) {
+      source?.lose(packet.errno, Number(packet.a), Number(packet.b));
+      return;
+    }
+    source?.finish(packet.errno, Number(packet.a));
+  }
+
   #lose(error: ThawError): void {
     for (const target of this.#targets.values()) target.lose(error);
     this.emit('lost', error);
@@ -250,19 +291,27 @@ export class Pager extends EventEmitter<PagerEvents> implements AsyncDisposable 
 }
 
 /** What the types say, for callers that have none: a wrong descriptor must not reach the pager. */
-function checkTarget({ uffd, plan, sources, pidfd }: TargetOptions): void {
+function checkTarget({ uffd, plan, sources, remote, pidfd }: TargetOptions): void {
   const isFd = (value: unknown): boolean => Number.isInteger(value) && (value as number) >= 0;
   const problem = [
     [isFd(uffd), 'uffd: the number of an open userfaultfd (`uffd.fd` of a Uffd)'],
     [pidfd === undefined || isPidfd(pidfd), 'pidfd: the number of an open pidfd, or none'],
     [plan?.extents !== undefined, 'plan: one of the tasks of planRestore()'],
     [Array.isArray(sources), 'sources: those of the plan'],
+    [
+      remote !== undefined || !(sources as unknown[] | undefined)?.some?.(isRemote),
+      'remote: the page server that the plan names',
+    ],
   ].find(([right]) => right === false);
   if (problem === undefined) return;
   throw new ThawError('INVALID_ARGUMENT', {
     what: 'the target cannot be added',
     expected: String(problem[1]),
   });
+}
+
+function isRemote(source: unknown): boolean {
+  return (source as PagesSource).remote === true;
 }
 
 function isPidfd(fd: number): boolean {

@@ -126,11 +126,24 @@ export interface DumpedTarget {
   readonly pids: readonly number[];
 }
 
-/** Starts the target, lets it fill its memory, and dumps it. */
-export async function dumpTarget(tasks = 1): Promise<DumpedTarget> {
+/** A tree of test/targets/target.c that may be dumped. */
+export interface RunningTarget {
+  readonly exchange: string;
+  readonly pids: readonly number[];
+  /** Resolves once all of it has ended. */
+  readonly ended: Promise<number | null>;
+}
+
+/** Starts the target, and lets it fill its memory. */
+export async function startTarget(tasks = 1): Promise<RunningTarget> {
   const exchange = makeDirectory();
   const { ended } = startReaped([compiled('target'), exchange, String(tasks)]);
-  const pids = await readNumbered(exchange, 'ready', tasks);
+  return { exchange, pids: await readNumbered(exchange, 'ready', tasks), ended };
+}
+
+/** Starts the target, lets it fill its memory, and dumps it. */
+export async function dumpTarget(tasks = 1): Promise<DumpedTarget> {
+  const { exchange, pids, ended } = await startTarget(tasks);
   const image = join(exchange, 'image');
   dump(pids[0] ?? 0, image);
   await ended;
