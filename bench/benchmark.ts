@@ -19,5 +19,6 @@ export interface Benchmark {
   readonly name: string;
   readonly trials: number;
   readonly quickTrials: number;
-  readonly run: (trials: number) => Promise<Findings>;
+  /** `quick`: without the cases that take long. */
+  readonly run: (trials: number, quick: boolean) => Promise<Findings>;
 }

@@ -9,12 +9,14 @@ import Table from 'cli-table3';
 import { endAll } from '../test/support/criu.js';
 import type { Benchmark, BenchmarkTable, Findings } from './benchmark.js';
 import { floors } from './floors.js';
+import { forms } from './forms.js';
+import { growth } from './growth.js';
 import { lazy } from './lazy.js';
 import { pack } from './pack.js';
 import { ready } from './ready.js';
 import { scale } from './scale.js';
 
-const BENCHMARKS: readonly Benchmark[] = [lazy, floors, ready, scale, pack];
+const BENCHMARKS: readonly Benchmark[] = [lazy, floors, forms, growth, ready, scale, pack];
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
@@ -36,7 +38,8 @@ const results: Record<string, Findings> = {};
 try {
   for (const { name, run, trials, quickTrials } of BENCHMARKS) {
     if (positionals.length > 0 && !positionals.includes(name)) continue;
-    const findings = await run(values.quick ? quickTrials : trials);
+    const quick = values.quick ?? false;
+    const findings = await run(quick ? quickTrials : trials, quick);
     results[name] = findings;
     for (const table of findings.tables) printTable(table);
   }

@@ -35,7 +35,8 @@ export function makeMixedImage(byteLength: number): SparseImage {
   return { path, remove: () => rmSync(path, { recursive: true, force: true }) };
 }
 
-function mixedPages(pageCount: number): Uint8Array {
+/** `pageCount` such pages, the same each time. */
+export function mixedPages(pageCount: number): Uint8Array {
   const words = new Uint32Array((pageCount * PAGE_SIZE) / 4);
   const wordsPerPage = PAGE_SIZE / 4;
   let state = 1;

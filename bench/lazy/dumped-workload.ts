@@ -29,7 +29,7 @@ export function workloadOfOneGib(): Promise<DumpedWorkload> {
 }
 
 /** Starts the task with `byteLength` bytes, a power of two, and dumps it. */
-export async function dumpWorkload(byteLength: number): Promise<DumpedWorkload> {
+async function dumpWorkload(byteLength: number): Promise<DumpedWorkload> {
   const directory = makeDirectory();
   const pageCount = byteLength / PAGE_SIZE;
   const { ended } = startReaped([compiled('workload'), directory, String(pageCount)]);
