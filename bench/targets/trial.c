@@ -82,18 +82,23 @@ static void drop_cache(const char *path) {
   close(fd);
 }
 
-/* Starts a command with /dev/null as its stdio; `status_fd`, if any, becomes its descriptor 3. */
+/*
+ * Starts a command with /dev/null as its stdio. A server's `status_fd` becomes its descriptor 3, and it
+ * keeps stderr.
+ */
 static pid_t start(char **command, int status_fd) {
   const pid_t child = fork();
   if (child < 0) fail("trial: fork: %s", strerror(errno));
   if (child > 0) return child;
   prctl(PR_SET_PDEATHSIG, SIGKILL);
   const int nowhere = open("/dev/null", O_RDWR);
-  for (int fd = 0; fd < STATUS_FD; ++fd) dup2(nowhere, fd);
+  dup2(nowhere, 0);
+  dup2(nowhere, 1);
   if (status_fd >= 0) {
     dup2(status_fd, STATUS_FD);
     close_range(STATUS_FD + 1, ~0u, 0);
   } else {
+    dup2(nowhere, 2);
     close_range(STATUS_FD, ~0u, 0);
   }
   setsid();
