@@ -3,6 +3,7 @@
  */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { ThawError } from '../errors.js';
+import type { ServiceFlags } from './service-flags.js';
 
 /** The one event of CRIU's that a lazy-pages daemon has. */
 const READY_ACTION = 'status-ready';
@@ -10,7 +11,7 @@ const READY_ACTION = 'status-ready';
 const END_MS_MAX = 1_000;
 
 /** Where scripts run, and what they are told. */
-export interface ScriptPlace {
+interface ScriptPlace {
   /** CRTOOLS_IMAGE_DIR of the scripts. */
   readonly imageDirectory: string;
   /** Their working directory; a relative name of a script is looked for here. */
@@ -20,12 +21,26 @@ export interface ScriptPlace {
 }
 
 /**
+ * Runs the scripts of `flags`, for each image; clients may come meanwhile. As {@link runScripts}.
+ */
+export async function runReadyScripts(
+  { imageDirectories, workDirectory, actionScripts }: ServiceFlags,
+  logFd: number,
+  signal: AbortSignal,
+): Promise<void> {
+  for (const imageDirectory of imageDirectories) {
+    const place = { imageDirectory, workDirectory: workDirectory ?? imageDirectory, logFd };
+    await runScripts(actionScripts, place, signal);
+  }
+}
+
+/**
  * Runs `scripts` one after another, with CRTOOLS_SCRIPT_ACTION=status-ready. Without a limit of time,
  * as in CRIU: whoever gives up aborts `signal`, which ends the script under way and what it started.
  *
  * @throws ThawError SCRIPT_FAILED by the first that does not end with 0; no further one is run.
  */
-export async function runReadyScripts(
+async function runScripts(
   scripts: readonly string[],
   place: ScriptPlace,
   signal: AbortSignal,

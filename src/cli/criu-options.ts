@@ -8,7 +8,7 @@ import { ThawError } from '../errors.js';
 /** Whether an option takes a value: never, always, or only when it is attached. */
 type Value = 'none' | 'required' | 'optional';
 
-/** Long names, by whether they take a value. */
+/** Long names, by whether they take a value. All are CRIU's but `ps-header`. */
 const LONG: Readonly<Record<Value, string>> = {
   none:
     'all allow-uprobes auto-dedup daemon display-stats enable-external-masters ' +
@@ -22,8 +22,8 @@ const LONG: Readonly<Record<Value, string>> = {
     'cgroup-yard config empty-ns enable-fs ext-mount-map external feature file-validation ' +
     'freeze-cgroup ghost-limit images-dir inherit-fd irmap-scan-path join-ns libdir log-file ' +
     'lsm-mount-context lsm-profile network-lock pidfile port pre-dump-mode prev-images-dir ' +
-    'ps-header ps-socket root skip-mnt status-fd timeout tls-cacert tls-cacrl tls-cert tls-key tree veth-pair ' +
-    'work-dir',
+    'ps-header ps-socket root skip-mnt status-fd timeout tls-cacert tls-cacrl tls-cert tls-key tree ' +
+    'veth-pair work-dir',
   optional: 'cpu-cap ext-unix-sk manage-cgroups verbosity',
 };
 
@@ -158,6 +158,6 @@ function optionError(what: string, found: string): ThawError {
   return new ThawError('INVALID_ARGUMENT', {
     what,
     found,
-    hint: '`thaw lazy-pages --help` lists the options that have an effect',
+    hint: '--help lists the options that have an effect',
   });
 }

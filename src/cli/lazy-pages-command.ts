@@ -1,21 +1,9 @@
 /**
  * `thaw lazy-pages`: in the place of `criu lazy-pages`.
  */
-import { fork } from 'node:child_process';
-import { closeSync, writeFileSync, writeSync } from 'node:fs';
-import { fileURLToPath } from 'node:url';
-import type { Command } from 'commander';
-import { ThawError } from '../errors.js';
-import { readConfiguredOptions } from './criu-config.js';
-import { EXIT } from './exit-status.js';
-import type { DaemonMessage } from './lazy-pages-daemon.js';
-import { inWorkDirectory, type LazyPagesFlags, parseLazyPagesFlags } from './lazy-pages-flags.js';
-import { LazyPagesLog } from './lazy-pages-log.js';
+import { type LazyPagesFlags, parseLazyPagesFlags } from './lazy-pages-flags.js';
 import { serveLazyPages } from './lazy-pages-service.js';
-import { printError } from './print-error.js';
-
-const DAEMON_ENTRY = fileURLToPath(new URL('./lazy-pages-daemon.js', import.meta.url));
-const STDERR = 2;
+import type { ServiceCommand } from './service-command.js';
 
 const HELP = `Usage: thaw lazy-pages -D DIR [options]
 
@@ -41,104 +29,11 @@ every option of CRIU; these have an effect:
   -V, --version            show the version
 `;
 
-/** Adds the command to `program`; its exit status goes to process.exitCode. */
-export function addLazyPagesCommand(program: Command, version: string): void {
-  program
-    .command('lazy-pages')
-    .description('serve the lazy pages of a dump to criu restore, instead of criu lazy-pages')
-    .helpOption(false)
-    .allowUnknownOption()
-    .passThroughOptions()
-    .argument('[options...]', 'options of criu (--help lists those with an effect)')
-    .action(async (args: string[]) => {
-      process.exitCode = await runLazyPages(args, version);
-    });
-}
-
-async function runLazyPages(args: readonly string[], version: string): Promise<number> {
-  const flags = parseLazyPagesFlags(args, readConfiguredOptions(args, process.env));
-  if (flags.help || flags.version) {
-    process.stdout.write(flags.help ? HELP : `Version: ${version}\n`);
-    return EXIT.ok;
-  }
-  if (flags.daemon) return startDaemon(flags);
-  const log = LazyPagesLog.open(flags);
-  try {
-    return await serveLazyPages({
-      flags,
-      log,
-      leaveEarly: false,
-      onReady: () => tellReady(flags),
-    });
-  } catch (error) {
-    log.error(error);
-    if (log.fd !== STDERR) printError(error);
-    return EXIT.failed;
-  } finally {
-    log.close();
-  }
-}
-
-function tellReady({ statusFd }: LazyPagesFlags): void {
-  if (statusFd === undefined) return;
-  try {
-    writeSync(statusFd, new Uint8Array(1));
-    closeSync(statusFd);
-  } catch (cause) {
-    throw new ThawError('IO_FAILED', {
-      what: 'the readiness cannot be told',
-      found: (cause as NodeJS.ErrnoException).code ?? String(cause),
-      where: `--status-fd ${statusFd}`,
-      cause,
-    });
-  }
-}
-
-/**
- * Starts the background process and waits until it has its socket. Without a limit: opening an image
- * takes as long as it is large, and the end of the process ends the wait.
- */
-async function startDaemon(flags: LazyPagesFlags): Promise<number> {
-  const child = fork(DAEMON_ENTRY, [JSON.stringify(flags)], {
-    cwd: inWorkDirectory(flags),
-    detached: true,
-    stdio: ['ignore', 'ignore', 'ignore', 'ipc'],
-  });
-  const message = await new Promise<DaemonMessage>((resolve) => {
-    child.once('message', (said) => resolve(said as DaemonMessage));
-    child.once('error', (error) => resolve({ failure: String(error) }));
-    child.once('exit', (status, signal) => {
-      resolve({ failure: `the background process ended with ${signal ?? status}` });
-    });
-  });
-  if ('failure' in message) {
-    process.stderr.write(`thaw: ${message.failure}\n`);
-    return EXIT.failed;
-  }
-  try {
-    writePidFile(flags, message.pid);
-    tellReady(flags);
-  } catch (error) {
-    child.kill('SIGTERM');
-    throw error;
-  }
-  child.disconnect();
-  child.unref();
-  return EXIT.ok;
-}
-
-function writePidFile(flags: LazyPagesFlags, pid: number): void {
-  if (flags.pidFile === undefined) return;
-  const path = inWorkDirectory(flags, flags.pidFile);
-  try {
-    writeFileSync(path, String(pid), { flag: 'wx', mode: 0o600 });
-  } catch (cause) {
-    throw new ThawError('IO_FAILED', {
-      what: 'the pidfile cannot be written',
-      expected: 'a name that is free',
-      found: (cause as NodeJS.ErrnoException).code ?? String(cause),
-      where: path,
-      cause,
-    });
-  }
-}
+/** The command. */
+export const lazyPagesCommand: ServiceCommand<LazyPagesFlags> = {
+  name: 'lazy-pages',
+  description: 'serve the lazy pages of a dump to criu restore, instead of criu lazy-pages',
+  help: HELP,
+  parse: parseLazyPagesFlags,
+  serve: serveLazyPages,
+};

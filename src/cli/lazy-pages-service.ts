@@ -11,21 +11,12 @@ import { runReadyScripts } from './action-scripts.js';
 import { EXIT } from './exit-status.js';
 import { Interruption } from './interruption.js';
 import type { LazyPagesFlags } from './lazy-pages-flags.js';
-import type { LazyPagesLog } from './lazy-pages-log.js';
+import type { ServiceParts } from './service-command.js';
+import type { ServiceLog } from './service-log.js';
 import { formatBytes, formatNumberOf } from './text.js';
 
 /** A restore is started by somebody else, at any time: the wait has no limit, but is told of. */
 const UNVISITED_MS = 60_000;
-
-/** What a service works with. */
-export interface ServiceParts {
-  readonly flags: LazyPagesFlags;
-  readonly log: LazyPagesLog;
-  /** Whether to leave everything to the pager as soon as it can go on alone. */
-  readonly leaveEarly: boolean;
-  /** Called once the sockets are there; `pid` lives for as long as pages are served. */
-  readonly onReady: (pid: number) => void;
-}
 
 /**
  * Serves until all is resident, or with `persist` until SIGINT or SIGTERM. Whatever runs by then goes
@@ -35,7 +26,7 @@ export interface ServiceParts {
  * @throws ThawError what opening an image or a socket throws, PAGER_*, SCRIPT_FAILED, and
  * RESTORE_FAILED and its like when the one restore fails
  */
-export async function serveLazyPages(parts: ServiceParts): Promise<number> {
+export async function serveLazyPages(parts: ServiceParts<LazyPagesFlags>): Promise<number> {
   const interruption = new Interruption();
   // Neither a promise that pends nor a pager that works keeps Node alive.
   const alive = setInterval(() => {}, 2 ** 30);
@@ -49,7 +40,7 @@ export async function serveLazyPages(parts: ServiceParts): Promise<number> {
     }
     const first = firstSession(servers, interruption.signal);
     const lost = new Promise<never>((_, reject) => pager?.once('lost', reject));
-    await Promise.race([announce(parts, interruption.signal), lost]);
+    await Promise.race([runReadyScripts(parts.flags, parts.log.fd, interruption.signal), lost]);
     if (interruption.signal.aborted) return interruption.exitStatus;
     const { persist, pageServer } = parts.flags;
     parts.onReady(persist || pageServer !== undefined ? process.pid : pager.pid);
@@ -63,7 +54,7 @@ export async function serveLazyPages(parts: ServiceParts): Promise<number> {
 }
 
 async function openServer(
-  { flags, log }: ServiceParts,
+  { flags, log }: ServiceParts<LazyPagesFlags>,
   pager: Pager,
   directory: string,
 ): Promise<LazyPagesServer> {
@@ -88,15 +79,6 @@ async function openServer(
   return server;
 }
 
-/** Runs the action scripts, for each image; restores may come meanwhile. */
-async function announce({ flags, log }: ServiceParts, signal: AbortSignal): Promise<void> {
-  for (const imageDirectory of flags.imageDirectories) {
-    const { workDirectory = imageDirectory, actionScripts } = flags;
-    const place = { imageDirectory, workDirectory, logFd: log.fd };
-    await runReadyScripts(actionScripts, place, signal);
-  }
-}
-
 /** The first session of any server, or undefined when `signal` comes first. */
 function firstSession(
   servers: readonly LazyPagesServer[],
@@ -109,7 +91,7 @@ function firstSession(
 }
 
 async function serve(
-  { flags, leaveEarly }: ServiceParts,
+  { flags, leaveEarly }: ServiceParts<LazyPagesFlags>,
   first: Promise<RestoreSession | undefined>,
   signal: AbortSignal,
 ): Promise<void> {
@@ -128,7 +110,7 @@ async function serve(
 async function takeDown(
   servers: readonly LazyPagesServer[],
   pager: Pager | undefined,
-  log: LazyPagesLog,
+  log: ServiceLog,
 ): Promise<void> {
   for (const server of servers) server.stopListening();
   const running = servers.flatMap((server) => [...server.sessions]).filter((it) => it.running);
@@ -141,7 +123,7 @@ async function takeDown(
   await pager?.close();
 }
 
-function logSession(log: LazyPagesLog, session: RestoreSession): void {
+function logSession(log: ServiceLog, session: RestoreSession): void {
   session.on('task', (task) => logTask(log, task));
   for (const task of session.tasks) logTask(log, task);
   session.on('pageError', (error) => log.error(error));
@@ -163,10 +145,10 @@ function logSession(log: LazyPagesLog, session: RestoreSession): void {
   );
 }
 
-function logTask(log: LazyPagesLog, { imagePid, forked, target }: ServedTask): void {
+function logTask(log: ServiceLog, { imagePid, forked, target }: ServedTask): void {
   log.info(`task ${imagePid}${forked ? ' has forked: its child' : ''} is target ${target.id}`);
 }
 
-function logLeft(log: LazyPagesLog, { imagePid, target }: ServedTask): void {
+function logLeft(log: ServiceLog, { imagePid, target }: ServedTask): void {
   log.info(`task ${imagePid}, target ${target.id}, is left to the pager`);
 }

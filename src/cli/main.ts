@@ -8,10 +8,12 @@ import { ThawError } from '../errors.js';
 import { addCheckCommand } from './check-command.js';
 import { EXIT } from './exit-status.js';
 import { addInspectCommand } from './inspect-command.js';
-import { addLazyPagesCommand } from './lazy-pages-command.js';
+import { lazyPagesCommand } from './lazy-pages-command.js';
 import { addPackCommands } from './pack-command.js';
+import { pageServerCommand } from './page-server-command.js';
 import { printError } from './print-error.js';
 import { addRestoreCommand } from './restore-command.js';
+import { addServiceCommand } from './service-command.js';
 import { addVerifyCommand } from './verify-command.js';
 
 const { version } = createRequire(import.meta.url)('../../package.json') as { version: string };
@@ -41,7 +43,8 @@ addRestoreCommand(program);
 addInspectCommand(program);
 addVerifyCommand(program);
 addPackCommands(program);
-addLazyPagesCommand(program, version);
+addServiceCommand(program, version, lazyPagesCommand);
+addServiceCommand(program, version, pageServerCommand);
 addCheckCommand(program);
 
 try {

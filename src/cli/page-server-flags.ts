@@ -1,10 +1,10 @@
 /** Where pages come from, as CRIU's options say it. */
 import { ThawError } from '../errors.js';
 import type { PageServerOptions } from '../lazy-pages/page-server-client.js';
+import { toHeaderLayout, toPort } from './connection-options.js';
 import type { GivenOption } from './criu-options.js';
 import { toFd } from './fd-option.js';
 
-const PORT_MAX = 65_535;
 const DEFAULT_ADDRESS = 'localhost';
 
 /**
@@ -21,9 +21,10 @@ export function parsePageServerFlags(
   if (last('page-server')?.negated !== false && socketFd === undefined) return undefined;
   const address = last('address')?.value;
   const port = last('port')?.value;
-  const header = parseHeader(last('ps-header')?.value);
+  const headerBytes = toHeaderLayout(last('ps-header')?.value);
+  const header = headerBytes === undefined ? {} : { headerBytes };
   if (socketFd === undefined) {
-    return { address: address ?? DEFAULT_ADDRESS, port: parsePort(port), ...header };
+    return { address: address ?? DEFAULT_ADDRESS, port: toPort(port, 1), ...header };
   }
   if (address !== undefined || port !== undefined) {
     throw new ThawError('INVALID_ARGUMENT', {
@@ -38,25 +39,4 @@ export function parsePageServerFlags(
     });
   }
   return { address: DEFAULT_ADDRESS, port: 0, socketFd, ...header };
-}
-
-function parsePort(text: string | undefined): number {
-  const port = text !== undefined && /^\d+$/.test(text) ? Number(text) : 0;
-  if (port > 0 && port <= PORT_MAX) return port;
-  throw new ThawError('INVALID_ARGUMENT', {
-    what: '--page-server needs the port of the server',
-    expected: `--port with a number from 1 to ${PORT_MAX}`,
-    found: text ?? 'none',
-  });
-}
-
-function parseHeader(text: string | undefined): Pick<PageServerOptions, 'headerBytes'> {
-  if (text === undefined || text === 'auto') return {};
-  if (text === '24') return { headerBytes: 24 };
-  if (text === '32') return { headerBytes: 32 };
-  throw new ThawError('INVALID_ARGUMENT', {
-    what: '--ps-header names no layout of headers',
-    expected: '24, 32 or auto',
-    found: text,
-  });
 }

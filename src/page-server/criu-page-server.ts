@@ -13,7 +13,7 @@ export interface CriuPageServerOptions {
    * Bytes of a header: 24 of clients up to CRIU 4.1.1, 32 of later ones.
    * @default each client's first request tells
    */
-  readonly headerLayout?: HeaderLayout;
+  readonly headerLayout?: HeaderLayout | undefined;
 }
 
 /** Where a {@link CriuPageServer} listens. */
@@ -22,7 +22,7 @@ export interface ListenAddress {
    * Address or host name.
    * @default every address of the machine
    */
-  readonly address?: string;
+  readonly address?: string | undefined;
   /** 0: a free one. */
   readonly port: number;
 }

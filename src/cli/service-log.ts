@@ -1,10 +1,10 @@
 /**
- * The log of `thaw lazy-pages`: lines as CRIU's, which others search for `Error` and for
+ * The log of a service: lines as CRIU's, which others search for `Error` and for
  * `UFFD transferred pages`.
  */
 import { closeSync, constants, openSync, writeSync } from 'node:fs';
 import { ThawError } from '../errors.js';
-import { inWorkDirectory, type LazyPagesFlags, VERBOSITY } from './lazy-pages-flags.js';
+import { inWorkDirectory, type ServiceFlags, VERBOSITY } from './service-flags.js';
 
 const MODE = 0o600;
 const STDOUT = 1;
@@ -13,7 +13,7 @@ const SECONDS_DIGITS = 2;
 const MICROSECONDS_DIGITS = 6;
 
 /** A log. Owns its file; stdout and stderr stay open. */
-export class LazyPagesLog {
+export class ServiceLog {
   readonly #startedMs = performance.now();
 
   private constructor(
@@ -27,15 +27,15 @@ export class LazyPagesLog {
    *
    * @throws IO_FAILED
    */
-  static open(flags: LazyPagesFlags): LazyPagesLog {
+  static open(flags: ServiceFlags): ServiceLog {
     const { logFile, verbosity } = flags;
-    if (logFile === undefined) return new LazyPagesLog(STDERR, verbosity);
-    if (logFile === '-') return new LazyPagesLog(STDOUT, verbosity);
+    if (logFile === undefined) return new ServiceLog(STDERR, verbosity);
+    if (logFile === '-') return new ServiceLog(STDOUT, verbosity);
     const path = inWorkDirectory(flags, logFile);
     const { O_WRONLY, O_CREAT, O_TRUNC, O_APPEND } = constants;
     try {
       // Appending: the pager writes here too, once it is alone.
-      return new LazyPagesLog(
+      return new ServiceLog(
         openSync(path, O_WRONLY | O_CREAT | O_TRUNC | O_APPEND, MODE),
         verbosity,
       );
