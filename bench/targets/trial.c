@@ -28,6 +28,7 @@
 
 static const char *directory;
 static uint64_t began_ns;
+static volatile sig_atomic_t interrupted;
 
 /* The clock of accesses.h. */
 static uint64_t now_ns(void) {
@@ -53,7 +54,10 @@ static void __attribute__((noreturn, format(printf, 1, 2))) fail(const char *for
   }
 }
 
+static void interrupt(int number) { interrupted = number; }
+
 static void check_time(const char *what) {
+  if (interrupted) fail("trial: interrupted");
   if (now_ns() - began_ns > TRIAL_NS_MAX) fail("trial: not in time: %s", what);
 }
 
@@ -197,6 +201,9 @@ int main(int argc, char **argv) {
   *restore_command++ = NULL;
 
   began_ns = now_ns();
+  /* Without SA_RESTART: a wait for a command ends too, and everything with it. */
+  const struct sigaction end_all = {.sa_handler = interrupt};
+  if (sigaction(SIGINT, &end_all, NULL) || sigaction(SIGTERM, &end_all, NULL)) return 2;
   if (strcmp(argv[4], "-") != 0) drop_cache(argv[4]);
   const pid_t server = *server_command == NULL ? 0 : start_server(server_command);
   struct usage usage = {.cpu_ns = 0};
