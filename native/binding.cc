@@ -3,6 +3,7 @@
 
 #include "napi/channel.h"
 #include "napi/fd_watcher.h"
+#include "napi/file_ops.h"
 #include "napi/mapping_handle.h"
 #include "napi/system_error.h"
 #include "napi/tcp_connect.h"
@@ -17,6 +18,7 @@ Napi::Object Init(Napi::Env env, Napi::Object exports) {
   thaw::UffdHandle::Register(env, exports);
   thaw::MappingHandle::Register(env, exports);
   thaw::RegisterUnixSocket(env, exports);
+  thaw::RegisterFileOps(env, exports);
   thaw::RegisterTcpConnect(env, exports);
   return exports;
 }

@@ -179,6 +179,17 @@ export interface NativeAddon {
   pidfdOpen(pid: number): number;
   /** Sends a signal (a number of `os.constants.signals`, 0 to ask): false when the process is gone. */
   pidfdSendSignal(pidfd: number, signal: number): boolean;
+  /**
+   * Gives the file's bytes back to the file system: they read as zeros, its size stays.
+   *
+   * @throws EOPNOTSUPP where the file system cannot, EBADF for a descriptor that is not writable.
+   */
+  punchHole(fd: number, offset: number, byteLength: number): void;
+  /**
+   * Locks the open file for this process, as flock(2) does without waiting; the kernel gives the lock
+   * up when the descriptor closes, however the process ends. False when another open file has it.
+   */
+  tryLock(fd: number): boolean;
   /** Closes a descriptor. @throws EBADF when it is not open. */
   closeFd(fd: number): void;
 }

@@ -17,6 +17,7 @@ every option of CRIU; these have an effect:
   -d, --daemon             go to the background once the socket is there
       --pidfile FILE       with --daemon: write the pid to FILE, which must not exist
       --status-fd FD       write one zero byte to FD once the socket is there, and close it
+      --auto-dedup         free the pages of a restore in the image once it is over
       --action-script F    run the program F once the socket is there; its failure ends the daemon
       --config FILE        options from FILE, instead of /etc/criu/ and ~/.criu/default.conf
       --page-server        pages come from a page server: criu dump --lazy-pages, or a

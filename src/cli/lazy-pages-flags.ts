@@ -4,10 +4,12 @@
 import type { PageServerOptions } from '../lazy-pages/page-server-client.js';
 import { type GivenOption, parseCriuOptions } from './criu-options.js';
 import { parsePageServerFlags } from './page-server-flags.js';
-import { lastOption, parseServiceFlags, type ServiceFlags } from './service-flags.js';
+import { isSet, lastOption, parseServiceFlags, type ServiceFlags } from './service-flags.js';
 
 /** What `thaw lazy-pages` shall do. */
 export interface LazyPagesFlags extends ServiceFlags {
+  /** Whether to free what has been restored, in the images. */
+  readonly autoDedup: boolean;
   /** The page server that pages come from; undefined: from the images. */
   readonly pageServer: PageServerOptions | undefined;
 }
@@ -25,5 +27,9 @@ export function parseLazyPagesFlags(
   const options = [...configured, ...given];
   const service = parseServiceFlags(options, words);
   const last = (name: string): GivenOption | undefined => lastOption(options, name);
-  return { ...service, pageServer: parsePageServerFlags(last, service.persist) };
+  return {
+    ...service,
+    autoDedup: isSet(options, 'auto-dedup'),
+    pageServer: parsePageServerFlags(last, service.persist),
+  };
 }

@@ -3,9 +3,10 @@
  * image, and a log of what happens.
  */
 import { Checkpoint } from '../image/checkpoint.js';
+import { collectServed, freeServedPages } from '../lazy-pages/auto-dedup.js';
 import { LazyPagesServer } from '../lazy-pages/lazy-pages-server.js';
 import type { RestoreSession, ServedTask } from '../lazy-pages/restore-session.js';
-import { serveAsMarked } from '../lazy-pages/served-image.js';
+import { type ServedImage, serveAsMarked } from '../lazy-pages/served-image.js';
 import { Pager } from '../servicer/pager.js';
 import { runReadyScripts } from './action-scripts.js';
 import { EXIT } from './exit-status.js';
@@ -42,8 +43,7 @@ export async function serveLazyPages(parts: ServiceParts<LazyPagesFlags>): Promi
     const lost = new Promise<never>((_, reject) => pager?.once('lost', reject));
     await Promise.race([runReadyScripts(parts.flags, parts.log.fd, interruption.signal), lost]);
     if (interruption.signal.aborted) return interruption.exitStatus;
-    const { persist, pageServer } = parts.flags;
-    parts.onReady(persist || pageServer !== undefined ? process.pid : pager.pid);
+    parts.onReady(staysToTheEnd(parts) ? process.pid : pager.pid);
     await Promise.race([serve(parts, first, interruption.signal), lost]);
     return interruption.signal.aborted ? interruption.exitStatus : EXIT.ok;
   } finally {
@@ -68,6 +68,7 @@ async function openServer(
   log.info(`waiting for criu restore --lazy-pages at ${server.socketPath}`);
   server.on('refused', (error) => log.error(error));
   server.on('session', (session) => logSession(log, session));
+  if (flags.autoDedup) prepareDedup(flags, log, server, image);
   const timer = setTimeout(() => {
     log.warn(
       `no restore has come to ${server.socketPath} for ${UNVISITED_MS / 1000} s: ` +
@@ -77,6 +78,33 @@ async function openServer(
   timer.unref();
   server.once('session', () => clearTimeout(timer));
   return server;
+}
+
+/** Frees the pages of the one restore once it is over; with several, each needs the whole image. */
+function prepareDedup(
+  { persist, pageServer }: LazyPagesFlags,
+  log: ServiceLog,
+  server: LazyPagesServer,
+  image: ServedImage,
+): void {
+  if (persist || pageServer !== undefined) {
+    const other = persist ? '--persist' : '--page-server';
+    log.warn(`--auto-dedup has no effect with ${other}: the image stays as it is`);
+    return;
+  }
+  server.once('session', (session) => {
+    const served = collectServed(session);
+    // This is told of the end before serve() is, which waits for the same promise.
+    session.finished.then(
+      () => {
+        for (const { path, freedBytes, kept } of freeServedPages(image, served)) {
+          if (kept === undefined) log.info(`${path}: ${formatBytes(freedBytes)} freed`);
+          else log.warn(`${path} stays as it is: ${kept}`);
+        }
+      },
+      () => {}, // without an end in order, the image stays as it is
+    );
+  });
 }
 
 /** The first session of any server, or undefined when `signal` comes first. */
@@ -90,19 +118,24 @@ function firstSession(
   });
 }
 
+/** Whether this process, not the pager alone, lives for as long as pages are served. */
+function staysToTheEnd({ flags }: ServiceParts<LazyPagesFlags>): boolean {
+  // A page server that is lost is this process's to deal with, and so are the images at the end.
+  return flags.persist || flags.pageServer !== undefined || flags.autoDedup;
+}
+
 async function serve(
-  { flags, leaveEarly }: ServiceParts<LazyPagesFlags>,
+  parts: ServiceParts<LazyPagesFlags>,
   first: Promise<RestoreSession | undefined>,
   signal: AbortSignal,
 ): Promise<void> {
   const interrupted = new Promise<void>((resolve) => {
     signal.addEventListener('abort', () => resolve(), { once: true });
   });
-  if (flags.persist) return interrupted;
+  if (parts.flags.persist) return interrupted;
   const session = await first;
   if (session === undefined) return;
-  // A page server that is lost is this process's to deal with.
-  const early = leaveEarly && flags.pageServer === undefined;
+  const early = parts.leaveEarly && !staysToTheEnd(parts);
   await Promise.race([early ? session.restored : session.finished, interrupted]);
 }
 
