@@ -124,6 +124,7 @@ class AddressSpace : public std::enable_shared_from_this<AddressSpace> {
                     PageReader* reader);
   Outcome ServeZero(uint64_t vaddr);
   Outcome FillRemote(const Extent& extent, uint32_t page, uint32_t page_count, uint32_t* page_done);
+  Outcome InstallAsked(const Extent& extent, const PageRun& run, Figures::Counter* counter);
   Outcome Ask(const Extent& extent, uint32_t page, uint32_t page_count, uint32_t fault_page);
   Outcome InstallRun(const Extent& extent, const PageRun& run, Figures::Counter* counter);
   Outcome InstallClaimed(const Extent& extent, const PageRun& run, uint32_t page,

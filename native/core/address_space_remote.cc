@@ -39,11 +39,37 @@ Outcome AddressSpace::Deliver(const Extent& extent, const PageRun& run, bool dem
   gate_.LockShared();
   Outcome outcome = Outcome::kGone;
   if (!retired()) {
-    if (first) Unclaim(extent.page_index + run.first_page, run.page_count);
-    outcome = InstallRun(extent, run, demand ? &figures_->demand_pages : &figures_->filled_pages);
+    Figures::Counter* const counter = demand ? &figures_->demand_pages : &figures_->filled_pages;
+    outcome = first ? InstallAsked(extent, run, counter) : InstallRun(extent, run, counter);
   }
   gate_.UnlockShared();
   return outcome;
+}
+
+// Installs the pages of `run` that are still in flight: the target has let go of the others.
+Outcome AddressSpace::InstallAsked(const Extent& extent, const PageRun& run,
+                                   Figures::Counter* counter) {
+  const uint32_t end = run.first_page + run.page_count;
+  for (uint32_t page = run.first_page; page < end;) {
+    const Translation runtime = map_.ToRuntime(extent.vaddr + page * kPageSize);
+    const uint64_t reach =
+        runtime.found ? std::min<uint64_t>(end - page, runtime.byte_length / kPageSize) : 0;
+    uint32_t count = 0;
+    while (count < reach && states_.Get(extent.page_index + page + count) == PageState::kInFlight) {
+      ++count;
+    }
+    if (count == 0) {
+      ++page;
+      continue;
+    }
+    const Outcome outcome = InstallClaimed(extent, run, page, count, runtime.address, counter);
+    page += count;
+    if (outcome != Outcome::kDone) {
+      Unclaim(extent.page_index + page, end - page);
+      return outcome;
+    }
+  }
+  return Outcome::kDone;
 }
 
 }  // namespace thaw

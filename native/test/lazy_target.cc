@@ -50,6 +50,18 @@ bool HoldsPages(const TestImage& image, uint32_t first, uint32_t end, int64_t of
   return true;
 }
 
+int CountPoisoned(const TestImage& image, uint32_t* poisoned) {
+  std::vector<uint8_t> bytes(kPageSize);
+  for (uint32_t page = 0; page < image.page_count(); ++page) {
+    if (!ReadPage(image.At(page), bytes.data())) {
+      ++*poisoned;
+    } else if (!image.Holds(page, bytes.data())) {
+      return kWrong;
+    }
+  }
+  return kRight;
+}
+
 bool IsZeroAt(uint64_t vaddr) { return IsZeroPage(Pointer(vaddr)); }
 
 int WaitFor(pid_t child) {
@@ -143,7 +155,7 @@ int LazyTarget::Wait(int seconds) {
 
 PagerRig::PagerRig() {
   Require(arena_.Create(), "Arena::Create");
-  const PagerEventSink sink = [this](const PagerEvent& event) {
+  sink_ = [this](const PagerEvent& event) {
     // A forked child is known to the servicer when this comes.
     if (event.kind == PagerEventKind::kForked && fill_forks_) {
       if (auto child = servicer_->Find(event.a)) fill_->AddTarget(std::move(child));
@@ -152,10 +164,16 @@ PagerRig::PagerRig() {
     events_.push_back(event);
     changed_.notify_all();
   };
-  servicer_ = std::make_unique<FaultServicer>(sink, &arena_);
-  fill_ = std::make_unique<BackgroundFill>(sink, servicer_.get());
+  servicer_ = std::make_unique<FaultServicer>(sink_, &arena_);
+  fill_ = std::make_unique<BackgroundFill>(sink_, servicer_.get());
   Require(servicer_->Start() == 0, "FaultServicer::Start");
   fill_->Start();
+}
+
+RemoteSource::Look PagerRig::look() {
+  return [this](const std::shared_ptr<AddressSpace>& space, bool gone) {
+    servicer_->Notify(space->id(), gone);
+  };
 }
 
 PagerRig::~PagerRig() {
@@ -164,11 +182,12 @@ PagerRig::~PagerRig() {
 }
 
 std::shared_ptr<AddressSpace> PagerRig::Add(uint64_t id, LazyTarget* target, TestImage* image,
-                                            bool window, bool with_pidfd) {
+                                            bool window, bool with_pidfd, uint64_t remote_task) {
   Fd pidfd = with_pidfd ? target->TakePidfd() : Fd();
   std::shared_ptr<AddressSpace> space =
       AddressSpace::Create(id, target->TakeUffd(), std::move(pidfd), image->plan(), &arena_);
   Require(space != nullptr, "AddressSpace::Create");
+  space->set_remote_task(remote_task);
   Require(servicer_->Add(space, window) == 0, "FaultServicer::Add");
   return space;
 }

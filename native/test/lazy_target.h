@@ -14,6 +14,7 @@
 #include "arena.h"
 #include "background_fill.h"
 #include "fault_servicer.h"
+#include "remote_source.h"
 #include "test_image.h"
 
 namespace thaw::testing {
@@ -32,6 +33,9 @@ bool ReadPage(uint64_t vaddr, uint8_t* bytes);
 // For use in a target.
 bool HoldsPages(const TestImage& image, uint32_t first, uint32_t end, int64_t offset = 0);
 inline bool HoldsAll(const TestImage& image) { return HoldsPages(image, 0, image.page_count()); }
+// Counts pages that answer EFAULT to the kernel (SIGBUS to a touch); kRight when all others are
+// right. For use in a target.
+int CountPoisoned(const TestImage& image, uint32_t* poisoned);
 bool IsZeroAt(uint64_t vaddr);
 inline uint8_t* Pointer(uint64_t vaddr) { return reinterpret_cast<uint8_t*>(vaddr); }
 // Waits for a child of the target; kRight when it says so.
@@ -94,13 +98,17 @@ class PagerRig {
 
   // Serves the target under `id`.
   std::shared_ptr<AddressSpace> Add(uint64_t id, LazyTarget* target, TestImage* image,
-                                    bool window = true, bool with_pidfd = true);
+                                    bool window = true, bool with_pidfd = true,
+                                    uint64_t remote_task = 0);
   void Fill(const std::shared_ptr<AddressSpace>& space) { fill_->AddTarget(space); }
   // Forked children are filled, too, from now on.
   void FillForks() { fill_forks_ = true; }
   FaultServicer& servicer() { return *servicer_; }
   BackgroundFill& fill() { return *fill_; }
   Arena& arena() { return arena_; }
+  // For a remote source of this rig.
+  const PagerEventSink& sink() const { return sink_; }
+  RemoteSource::Look look();
 
   // Waits until an event of that kind has come.
   bool WaitEvent(PagerEventKind kind, uint64_t target, int seconds = 10);
@@ -112,6 +120,7 @@ class PagerRig {
   bool Wait(uint64_t target, std::vector<PagerEventKind> kinds, int seconds);
 
   Arena arena_;
+  PagerEventSink sink_;
   std::mutex mutex_;
   std::condition_variable changed_;
   std::vector<PagerEvent> events_;

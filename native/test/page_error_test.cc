@@ -18,19 +18,6 @@ using namespace thaw::testing;  // NOLINT
 
 constexpr int kBusError = 3;
 
-// Pages that answer EFAULT to the kernel (SIGBUS to a touch), and whether all others are right.
-int CountPoisoned(const TestImage& image, uint32_t* poisoned) {
-  std::vector<uint8_t> bytes(kPageSize);
-  for (uint32_t page = 0; page < image.page_count(); ++page) {
-    if (!ReadPage(image.At(page), bytes.data())) {
-      ++*poisoned;
-    } else if (!image.Holds(page, bytes.data())) {
-      return kWrong;
-    }
-  }
-  return kRight;
-}
-
 TEST(CutSourcePoisonsWhatIsBehindTheCut) {
   for (const bool fill : {false, true}) {
     TestImage image(128);

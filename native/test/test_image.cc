@@ -243,7 +243,8 @@ std::shared_ptr<const Plan> TestImage::plan() {
   source_fd_ = Fd(::fcntl(fd.get(), F_DUPFD_CLOEXEC, 0));
   int io_error = 0;
   std::vector<std::shared_ptr<PageSource>> sources;
-  sources.push_back(PageSource::Open(std::move(fd), &io_error));
+  sources.push_back(remote_ == nullptr ? PageSource::Open(std::move(fd), &io_error)
+                                       : PageSource::OfRemote(remote_));
   Plan::Error error = Plan::Error::kNone;
   plan_ = Plan::Open(SealedMemfd(EncodePlan(draft_)).get(), std::move(sources), &error);
   Require(plan_ != nullptr, "Plan::Open refused a valid plan");

@@ -81,6 +81,8 @@ class TestImage {
   // The pages image of plan(), to be cut or overwritten by a test.
   int source_fd() const { return source_fd_.get(); }
   std::shared_ptr<const Plan> plan();
+  // Has plan() take its pages from a page server instead.
+  void UseRemote(std::shared_ptr<RemoteSource> remote) { remote_ = std::move(remote); }
 
  private:
   Extent Next(uint32_t page_count, uint8_t kind) const;
@@ -93,6 +95,7 @@ class TestImage {
   std::vector<uint8_t> file_;
   PlanDraft draft_;
   Fd source_fd_;
+  std::shared_ptr<RemoteSource> remote_;
   std::shared_ptr<const Plan> plan_;
 };
 
