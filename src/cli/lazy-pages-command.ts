@@ -24,6 +24,9 @@ every option of CRIU; these have an effect:
                            page-server --lazy-pages
       --address A, --port P  where it listens (default address: localhost)
       --ps-socket FD       a connected socket to it instead
+      --tls                speak TLS with it; --tls-cacert, --tls-cacrl, --tls-cert, --tls-key name
+                           PEM files (default: CRIU's, under /etc/pki), --tls-no-cn-verify leaves
+                           the name in its certificate unchecked
       --ps-header 24|32|auto  its headers: before CRIU 4.2, since, as the image tells (default)
       --persist            go on after a restore, and serve any number at once; -D may be repeated
   -h, --help               show this text

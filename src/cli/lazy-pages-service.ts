@@ -8,6 +8,7 @@ import { LazyPagesServer } from '../lazy-pages/lazy-pages-server.js';
 import type { RestoreSession, ServedTask } from '../lazy-pages/restore-session.js';
 import { type ServedImage, serveAsMarked } from '../lazy-pages/served-image.js';
 import { Pager } from '../servicer/pager.js';
+import { loadTlsCredentials } from '../tls-credentials.js';
 import { runReadyScripts } from './action-scripts.js';
 import { EXIT } from './exit-status.js';
 import { Interruption } from './interruption.js';
@@ -59,6 +60,8 @@ async function openServer(
   directory: string,
 ): Promise<LazyPagesServer> {
   const { persist, pageServer, workDirectory = directory } = flags;
+  // Once now, so that a file that is missing is told before a restore waits.
+  if (pageServer?.tls !== undefined) loadTlsCredentials(pageServer.tls);
   const remotePages = pageServer !== undefined;
   const checkpoint = await Checkpoint.open(directory, { remotePages });
   const image = serveAsMarked(checkpoint, { remotePages });
@@ -146,7 +149,13 @@ async function takeDown(
   log: ServiceLog,
 ): Promise<void> {
   for (const server of servers) server.stopListening();
-  const running = servers.flatMap((server) => [...server.sessions]).filter((it) => it.running);
+  const serving = servers.flatMap((server) => [...server.sessions]).filter((it) => it.running);
+  const here = serving.filter((session) => session.throughUs);
+  if (pager !== undefined && here.length > 0) {
+    log.info('pages come over TLS through this process: it ends when all of them are in');
+    await Promise.allSettled(here.map((session) => session.finished));
+  }
+  const running = serving.filter((session) => !here.includes(session));
   if (pager !== undefined && running.length > 0) {
     for (const { tasks } of running) for (const task of tasks) logLeft(log, task);
     log.info(`the pager, pid ${pager.pid}, goes on until every page is in`);

@@ -4,6 +4,7 @@ import type { PageServerOptions } from '../lazy-pages/page-server-client.js';
 import { toHeaderLayout, toPort } from './connection-options.js';
 import type { GivenOption } from './criu-options.js';
 import { toFd } from './fd-option.js';
+import { parseTlsOptions } from './tls-options.js';
 
 const DEFAULT_ADDRESS = 'localhost';
 
@@ -21,15 +22,17 @@ export function parsePageServerFlags(
   if (last('page-server')?.negated !== false && socketFd === undefined) return undefined;
   const address = last('address')?.value;
   const port = last('port')?.value;
+  const tls = parseTlsOptions(last);
   const headerBytes = toHeaderLayout(last('ps-header')?.value);
   const header = headerBytes === undefined ? {} : { headerBytes };
   if (socketFd === undefined) {
-    return { address: address ?? DEFAULT_ADDRESS, port: toPort(port, 1), ...header };
+    return { address: address ?? DEFAULT_ADDRESS, port: toPort(port, 1), ...header, tls };
   }
-  if (address !== undefined || port !== undefined) {
+  // CRIU keeps the address beside a socket, as the name that the server's certificate has.
+  if (port !== undefined) {
     throw new ThawError('INVALID_ARGUMENT', {
       what: '--ps-socket is a connection already',
-      expected: 'neither --address nor --port beside it',
+      expected: 'no --port beside it',
     });
   }
   if (persist) {
@@ -38,5 +41,5 @@ export function parsePageServerFlags(
       hint: 'Name the server with --address and --port: each restore gets its own connection',
     });
   }
-  return { address: DEFAULT_ADDRESS, port: 0, socketFd, ...header };
+  return { address: address ?? DEFAULT_ADDRESS, port: 0, socketFd, ...header, tls };
 }

@@ -5,6 +5,8 @@ import { lookup } from 'node:dns/promises';
 import { errnoCode, ThawError } from '../errors.js';
 import { native } from '../native.js';
 import { CLOSE_COMMAND } from '../servicer/remote-source.js';
+import { loadTlsCredentials, type TlsFiles } from '../tls-credentials.js';
+import { openTlsTunnel } from './tls-tunnel.js';
 
 /** Longest wait for one address of a server to take the connection, in milliseconds. */
 const CONNECT_MS_MAX = 10_000;
@@ -16,10 +18,15 @@ export interface PageServerOptions {
   /** Name or numeric address. */
   readonly address: string;
   readonly port: number;
-  /** A connected socket instead of address and port; it stays the caller's, and serves one restore. */
+  /**
+   * A connected socket instead of address and port, for one restore. It stays the caller's, unless TLS
+   * is spoken over it.
+   */
   readonly socketFd?: number;
   /** Bytes of its headers: 24 before CRIU 4.2, 32 since; undefined: as the image tells. */
   readonly headerBytes?: 24 | 32;
+  /** Certificates and key, where the server speaks TLS. */
+  readonly tls?: TlsFiles | undefined;
 }
 
 /** A connection. Owns its descriptor until {@link PageServerConnection.release}. */
@@ -30,6 +37,8 @@ export interface PageServerConnection {
   readonly label: string;
   /** Closes what is ours of it, once the pager has its duplicate. */
   release(): void;
+  /** Resolves once nothing of it is left to do for this process. */
+  readonly ended: Promise<void>;
 }
 
 /**
@@ -38,10 +47,19 @@ export interface PageServerConnection {
  * @throws SOURCE_UNREACHABLE, with what each address said.
  */
 export async function connectPageServer(options: PageServerOptions): Promise<PageServerConnection> {
+  const { tls, address } = options;
+  const connection = await connectPlainly(options);
+  if (tls === undefined) return connection;
+  const tunnel = await openTlsTunnel(connection.fd, address, loadTlsCredentials(tls));
+  return { ...connection, ...tunnel, release: () => native.closeFd(tunnel.fd) };
+}
+
+async function connectPlainly(options: PageServerOptions): Promise<PageServerConnection> {
   const { socketFd, port } = options;
+  const ended = Promise.resolve();
   if (socketFd !== undefined) {
     const label = `page server at descriptor ${socketFd}`;
-    return { fd: socketFd, closeCommand: CLOSE_COMMAND.handed, label, release: () => {} };
+    return { fd: socketFd, closeCommand: CLOSE_COMMAND.handed, label, ended, release: () => {} };
   }
   const failures: string[] = [];
   for (const address of await resolve(options)) {
@@ -49,7 +67,7 @@ export async function connectPageServer(options: PageServerOptions): Promise<Pag
     if (fd >= 0) {
       const label = `page server ${formatAddress(address, port)}`;
       const release = (): void => native.closeFd(fd);
-      return { fd, closeCommand: CLOSE_COMMAND.own, label, release };
+      return { fd, closeCommand: CLOSE_COMMAND.own, label, ended, release };
     }
     failures.push(`${errnoCode(-fd) ?? `errno ${-fd}`} at ${formatAddress(address, port)}`);
   }

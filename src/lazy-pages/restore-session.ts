@@ -70,6 +70,7 @@ export class RestoreSession extends EventEmitter<SessionEvents> {
   #complete = false;
   #connecting: Promise<RemoteSource> | undefined;
   #source: RemoteSource | undefined;
+  #connectionEnded: Promise<void> | undefined;
   #sourceError: unknown;
   #released: Promise<void> | undefined;
   #silence: NodeJS.Timeout | undefined;
@@ -94,6 +95,11 @@ export class RestoreSession extends EventEmitter<SessionEvents> {
   /** The page server that pages come from, once it is connected: before the first task is served. */
   get source(): RemoteSource | undefined {
     return this.#source;
+  }
+
+  /** Whether pages pass through this process on their way to the pager, which cannot go on alone. */
+  get throughUs(): boolean {
+    return this.#source !== undefined && this.#parts.pageServer?.tls !== undefined;
   }
 
   /** Whether all tasks are restored, and run. */
@@ -207,6 +213,7 @@ export class RestoreSession extends EventEmitter<SessionEvents> {
       const source = await pager.addRemoteSource({ ...connection, wideHeader });
       source.once('lost', (error) => this.#lose(source, error));
       this.#source = source;
+      this.#connectionEnded = connection.ended;
       return source;
     } finally {
       connection.release();
@@ -304,7 +311,7 @@ export class RestoreSession extends EventEmitter<SessionEvents> {
         (error) => this.emit('sourceEnd', source, error),
       );
     }
-    await source.drop();
+    if (await source.drop()) await this.#connectionEnded;
   }
 
   #hangUpError(): ThawError {

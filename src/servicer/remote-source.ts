@@ -100,14 +100,19 @@ export class RemoteSource extends EventEmitter<RemoteSourceEvents> {
     }
   }
 
-  /** Ends the connection without a word, if it is there, and has the pager forget the source. */
-  async drop(): Promise<void> {
+  /**
+   * Ends the connection without a word, if it is there, and has the pager forget the source. False
+   * when the pager is not ours any more.
+   */
+  async drop(): Promise<boolean> {
     this.#forget();
     try {
       await this.#process.request({ op: REQUEST.dropSource, target: this.id });
+      return true;
     } catch (error) {
       // A pager that is gone has forgotten it as well.
       if (!(error instanceof ThawError && error.code === 'PAGER_LOST')) throw error;
+      return false;
     }
   }
 

@@ -22,8 +22,9 @@ import {
   dumpLazily,
   restorePipeLimit,
   servePages,
+  tlsOptions,
 } from '../support/page-servers.js';
-import { until, within } from '../support/process-facts.js';
+import { runningComm, until, within } from '../support/process-facts.js';
 
 const TASKS = 4;
 const APART = ['unshare', '--pid', '--fork', '--mount', '--mount-proc'];
@@ -91,8 +92,82 @@ describe('criu page-server --lazy-pages', () => {
   afterEach(() => resetExchange(target));
 
   test.each(['random', 'sequential'])('serves a restore: %s', async (scenario) => {
+    await serveRestore(target, scenario, []);
+  });
+
+  test('serves a restore over TLS', () => serveRestore(target, 'random', tlsOptions()));
+
+  test.each([
+    ['an authority that we do not trust', tlsOptions],
+    ['a server without TLS', () => []],
+  ])('is refused over TLS: %s', async (_, serverOptions) => {
+    const server = await servePages(target.image, serverOptions());
+    const daemon = await lazyPages(target.image, [...server.client, ...tlsOptions()]);
+    const restored = restoreWithCriu(target.image, { lazy: true, workDirectory: work });
+    expect(await within(daemon.ended, 30_000)).toBe(1);
+    expect(log()).toMatch(/Error: SOURCE_UNREACHABLE: the TLS session .*--tls-cacert/);
+    await endTasks(target.pids, restored);
+  });
+
+  test.each([
+    ['the pager goes on', () => []],
+    ['over TLS the daemon stays until all is in', tlsOptions],
+  ])('outlives SIGTERM: %s', async (_, options) => {
+    const tls = options();
+    const server = await servePages(target.image, tls);
+    const daemon = await lazyPages(target.image, [...server.client, ...tls]);
+    const restored = restoreWithCriu(target.image, { lazy: true, workDirectory: work });
+    await until('the tasks', () => log().includes('tasks restored'), 30_000);
+    daemon.child.kill('SIGTERM');
+    await verifyAll(target, 'sequential');
+    await within(daemon.ended, 20_000);
+    expect(await within(server.ended, 20_000)).toBe(0);
+    await endTasks(target.pids, restored);
+    expect(log()).not.toContain('Error');
+    expect(errorsIn(server.log)).toEqual([]);
+  });
+
+  test('--daemon: Node stays, and ends with the last page', async () => {
+    const server = await servePages(target.image);
+    const options = [...server.client, '--daemon', '--pidfile', 'lazy.pid'];
+    const starter = await lazyPages(target.image, options);
+    expect(await within(starter.ended, 20_000)).toBe(0);
+    const pid = Number(readFileSync(join(work, 'lazy.pid'), 'latin1'));
+    const restored = restoreWithCriu(target.image, { lazy: true, workDirectory: work });
+    await verifyAll(target, 'random');
+    expect(await within(server.ended, 20_000)).toBe(0);
+    await until('the end of the daemon', () => runningComm(pid) === undefined, 20_000);
+    await endTasks(target.pids, restored);
+    expect(log()).not.toContain('Error');
+  });
+
+  test('a server that dies costs pages, not their content', async () => {
     const server = await servePages(target.image);
     const daemon = await lazyPages(target.image, server.client);
+    const restored = restoreWithCriu(target.image, { lazy: true, workDirectory: work });
+    await until('the first task', () => log().includes('connected to'), 30_000);
+    server.child.kill('SIGKILL');
+    expect(await within(daemon.ended, 30_000)).toBe(1);
+    expect(log()).toContain('Error: SOURCE_LOST');
+    await endTasks(target.pids, restored);
+  });
+
+  test('no server: says where, and what to start', async () => {
+    const client = ['--page-server', '--address', '127.0.0.1', '--port', '1'];
+    const daemon = await lazyPages(target.image, client);
+    const restored = restoreWithCriu(target.image, { lazy: true, workDirectory: work });
+    expect(await within(daemon.ended, 30_000)).toBe(1);
+    expect(log()).toMatch(/Error: SOURCE_UNREACHABLE: .*ECONNREFUSED at 127.0.0.1:1/);
+    await endTasks(target.pids, restored);
+  });
+
+  async function serveRestore(
+    target: DumpedTarget,
+    scenario: string,
+    tls: readonly string[],
+  ): Promise<void> {
+    const server = await servePages(target.image, tls);
+    const daemon = await lazyPages(target.image, [...server.client, ...tls]);
     const restored = restoreWithCriu(target.image, { lazy: true, workDirectory: work });
     await verifyAll(target, scenario);
     expect(await within(daemon.ended, 30_000)).toBe(0);
@@ -101,5 +176,5 @@ describe('criu page-server --lazy-pages', () => {
     expect(log()).not.toContain('Error');
     expect(errorsIn(server.log)).toEqual([]);
     expect(errorsIn(join(work, 'restore.log'))).toEqual([]);
-  });
+  }
 });
