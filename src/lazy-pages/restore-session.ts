@@ -264,12 +264,12 @@ export class RestoreSession extends EventEmitter<SessionEvents> {
   }
 
   async #awaitEnd(): Promise<void> {
-    let count: number;
+    let ends: PromiseSettledResult<TargetEnd>[];
     do {
-      count = this.#tasks.length;
-      await Promise.allSettled(this.#tasks.map(({ target }) => target.finished));
-    } while (this.#tasks.length > count);
-    this.#complete = true;
+      ends = await Promise.allSettled(this.#tasks.map(({ target }) => target.finished));
+    } while (this.#tasks.length > ends.length);
+    // A pager that is lost, or left to itself, may still be at it.
+    this.#complete = ends.every(({ status }) => status === 'fulfilled');
     await this.#release();
     if (this.#sourceError === undefined) this.#finished.resolve();
     else this.#finished.reject(this.#sourceError);
