@@ -55,6 +55,7 @@ export type RestoreErrorCode =
   | 'HOST_LOST'
   | 'HOST_FAILED'
   | 'PAGE_FAILED'
+  | 'TASK_STOPPED'
   | 'VERIFY_MISMATCH'
   | 'NOTHING_TO_RESTORE'
   | 'SOCKET_UNAVAILABLE'

@@ -108,6 +108,7 @@ export type { UffdAccess } from './restore/uffd-access.js';
 export type { VerifyCounts } from './restore/verify.js';
 export type { LatencyCounts, LatencySummary, TargetFigures } from './servicer/figures.js';
 export { Pager, type PagerEvents, type TargetOptions } from './servicer/pager.js';
+export type { ErrorAction, OnError } from './servicer/pager-protocol.js';
 export { PagerTarget, type PagerTargetEvents, type TargetEnd } from './servicer/pager-target.js';
 export { FlagSet, type FlagTable } from './uffd/flag-set.js';
 export {

@@ -82,11 +82,15 @@ std::shared_ptr<AddressSpace> AddressSpace::Fork(uint64_t id, Fd* uffd) const {
   child->remote_task_ = remote_task_;
   child->map_ = map_;
   child->set_ranges_ready(ranges_ready());
+  child->set_on_error(on_error());
+  child->can_poison_ = can_poison_.load();
   if (fill_wanted()) child->want_fill();
   for (uint32_t page = 0; page < plan_->data_page_count(); ++page) {
     const PageState state = states_.Get(page);
     if (state == PageState::kMissing || state == PageState::kInFlight) continue;
     child->states_.Exchange(page, state);
+    // The poison itself was inherited, where there is any.
+    if (state == PageState::kPoisoned && !can_poison_) continue;
     child->figures_->missing_pages.fetch_sub(1);
   }
   return child;

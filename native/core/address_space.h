@@ -15,6 +15,7 @@
 
 #include "address_map.h"
 #include "arena.h"
+#include "error_policy.h"
 #include "fault_window.h"
 #include "fd.h"
 #include "figures.h"
@@ -41,6 +42,8 @@ struct PageError {
   uint32_t page_count;
   uint32_t source;
   int error;
+  uint64_t file_offset;  // byte of the source at which the first page, or its block, begins
+  ErrorAction action;
 };
 
 class AddressSpace : public std::enable_shared_from_this<AddressSpace> {
@@ -79,6 +82,10 @@ class AddressSpace : public std::enable_shared_from_this<AddressSpace> {
   // Whether the background fill is to bring in what is missing; a forked child inherits it.
   bool fill_wanted() const { return fill_wanted_.load(std::memory_order_acquire); }
   void want_fill() { fill_wanted_.store(true, std::memory_order_release); }
+  // What is done about pages that cannot be produced. kPoison unless set otherwise; a forked child
+  // inherits it, but has no pidfd: its pages are poisoned, and no more.
+  OnError on_error() const { return on_error_; }
+  void set_on_error(OnError on_error) { on_error_ = on_error; }
 
   // Fault thread: reads messages of the uffd. Never waits (EAGAIN), although any other holder of
   // the descriptor may make it a blocking one.
@@ -126,6 +133,7 @@ class AddressSpace : public std::enable_shared_from_this<AddressSpace> {
   Outcome FillRemote(const Extent& extent, uint32_t page, uint32_t page_count, uint32_t* page_done);
   Outcome InstallAsked(const Extent& extent, const PageRun& run, Figures::Counter* counter);
   Outcome Ask(const Extent& extent, uint32_t page, uint32_t page_count, uint32_t fault_page);
+  Outcome ServePoisoned(uint64_t vaddr);
   Outcome InstallRun(const Extent& extent, const PageRun& run, Figures::Counter* counter);
   Outcome InstallClaimed(const Extent& extent, const PageRun& run, uint32_t page,
                          uint32_t page_count, uint64_t vaddr, Figures::Counter* counter);
@@ -135,10 +143,10 @@ class AddressSpace : public std::enable_shared_from_this<AddressSpace> {
   uint32_t SettleOne(uint32_t page_index, uint64_t vaddr, PageState state,
                      Figures::Counter* counter);
   void RecordError(const PageError& error);
-  void SettlePoisoned(const Extent& extent, uint32_t page, uint32_t page_count, uint64_t vaddr,
-                      int error);
+  void FailPages(const Extent& extent, uint32_t page, uint32_t page_count, uint64_t vaddr,
+                 int error, bool poisoned);
+  ErrorAction ActOnError(bool poisoned) const;
   void Unclaim(uint32_t page_index, uint32_t page_count);
-  void EndTarget();
   int Probe() const;
   void ReleaseEventWaiters() const;
   void MarkRemoved(const AddressRange& image);
@@ -160,6 +168,8 @@ class AddressSpace : public std::enable_shared_from_this<AddressSpace> {
   std::atomic<bool> retired_{false};
   std::atomic<bool> ranges_ready_{true};
   std::atomic<bool> fill_wanted_{false};
+  std::atomic<OnError> on_error_{OnError::kPoison};
+  std::atomic<bool> can_poison_{true};  // cleared where the kernel cannot (before Linux 6.6)
   std::mutex errors_mutex_;
   std::vector<PageError> errors_;
   std::atomic<bool> has_errors_{false};

@@ -37,9 +37,7 @@ Outcome AddressSpace::ServeFault(uint64_t vaddr, bool window, PageReader* reader
       return plan_->source(extent.source).remote() == nullptr ? Outcome::kDeferred
                                                               : Outcome::kAwaited;
     case PageState::kPoisoned:
-      if (uffd::Poison(uffd_.get(), PageRange(vaddr, 1)).error == EAGAIN) return Outcome::kDeferred;
-      uffd::Wake(uffd_.get(), PageRange(vaddr, 1));
-      return Outcome::kDone;
+      return ServePoisoned(vaddr);
     case PageState::kResident:
     case PageState::kRemoved:
       break;
@@ -91,6 +89,18 @@ Outcome AddressSpace::ServeData(const Extent& extent, uint64_t vaddr, const Tran
   Unclaim(extent.page_index + page + 1, behind);
   const PageRun alone = reader->Read(*plan_, extent, page, 1, Patience::kWait);
   return InstallClaimed(extent, alone, page, 1, vaddr, &figures_->demand_pages);
+}
+
+// A touch of a page that could not be produced, which raced with its poisoning or cannot be
+// poisoned.
+Outcome AddressSpace::ServePoisoned(uint64_t vaddr) {
+  if (!can_poison_) {
+    ActOnError(false);
+    return Outcome::kDone;
+  }
+  if (uffd::Poison(uffd_.get(), PageRange(vaddr, 1)).error == EAGAIN) return Outcome::kDeferred;
+  uffd::Wake(uffd_.get(), PageRange(vaddr, 1));
+  return Outcome::kDone;
 }
 
 Outcome AddressSpace::ServeZero(uint64_t vaddr) {
@@ -164,7 +174,7 @@ Outcome AddressSpace::InstallClaimed(const Extent& extent, const PageRun& run, u
     const uint32_t page_index = extent.page_index + page;
     uint32_t settled = static_cast<uint32_t>(result.bytes / kPageSize);
     if (settled > 0 && error == 0) Settle(page_index, settled, PageState::kResident, counter);
-    if (settled > 0 && error != 0) SettlePoisoned(extent, page, settled, vaddr, error);
+    if (settled > 0 && error != 0) FailPages(extent, page, settled, vaddr, error, true);
     if (settled == 0) {
       switch (result.error) {
         case EEXIST:
@@ -181,7 +191,8 @@ Outcome AddressSpace::InstallClaimed(const Extent& extent, const PageRun& run, u
           }
           // Not mapped or not registered, and no event about it came: the page cannot get there,
           // and whoever set the ranges up has to know.
-          RecordError({vaddr, 1, extent.source, ENOENT});
+          RecordError(
+              {vaddr, 1, extent.source, ENOENT, plan_->OffsetOf(extent, page), ErrorAction::kNone});
           settled = SettleOne(page_index, vaddr, PageState::kRemoved, &figures_->removed_pages);
           break;
         case ESRCH:
@@ -196,9 +207,8 @@ Outcome AddressSpace::InstallClaimed(const Extent& extent, const PageRun& run, u
             error = result.error;
             continue;
           }
-          EndTarget();
           settled = wanted;
-          SettlePoisoned(extent, page, settled, vaddr, error);
+          FailPages(extent, page, settled, vaddr, error, false);
           break;
       }
     }
@@ -220,9 +230,19 @@ uffd::Result AddressSpace::Install(const Extent& extent, const PageRun& run, uin
                     range.length);
 }
 
-// A kernel without UFFDIO_POISON (before 6.6) leaves only this.
-void AddressSpace::EndTarget() {
-  if (pidfd_.valid()) Syscall(SYS_pidfd_send_signal, pidfd_.get(), SIGKILL, 0, 0);
+// What the policy asks for, and what a kernel without UFFDIO_POISON (before 6.6) leaves: to stop
+// the process before it sees anything wrong.
+ErrorAction AddressSpace::ActOnError(bool poisoned) const {
+  int signal = 0;
+  if (on_error_ == OnError::kKill) {
+    signal = SIGKILL;
+  } else if (on_error_ == OnError::kStop || !poisoned) {
+    signal = SIGSTOP;
+  }
+  const bool sent = signal != 0 && pidfd_.valid() &&
+                    Syscall(SYS_pidfd_send_signal, pidfd_.get(), signal, 0, 0) == 0;
+  if (!sent) return poisoned ? ErrorAction::kPoisoned : ErrorAction::kHeld;
+  return signal == SIGKILL ? ErrorAction::kKilled : ErrorAction::kStopped;
 }
 
 void AddressSpace::Settle(uint32_t page_index, uint32_t page_count, PageState state,
@@ -253,7 +273,7 @@ void AddressSpace::RecordError(const PageError& error) {
   has_errors_.store(true, std::memory_order_release);
   if (!errors_.empty()) {
     PageError& last = errors_.back();
-    if (last.error == error.error && last.source == error.source &&
+    if (last.error == error.error && last.source == error.source && last.action == error.action &&
         last.vaddr + last.page_count * kPageSize == error.vaddr) {
       last.page_count += error.page_count;
       return;
@@ -263,17 +283,28 @@ void AddressSpace::RecordError(const PageError& error) {
 }
 
 // Waiting threads are woken last, so that whoever sees a touch fail finds the reason in the
-// figures.
-void AddressSpace::SettlePoisoned(const Extent& extent, uint32_t page, uint32_t page_count,
-                                  uint64_t vaddr, int error) {
-  RecordError({vaddr, page_count, extent.source, error});
-  Settle(extent.page_index + page, page_count, PageState::kPoisoned, &figures_->poisoned_pages);
-  uffd::Wake(uffd_.get(), PageRange(vaddr, page_count));
+// figures, and a process that is to stop has stopped.
+void AddressSpace::FailPages(const Extent& extent, uint32_t page, uint32_t page_count,
+                             uint64_t vaddr, int error, bool poisoned) {
+  if (!poisoned) can_poison_ = false;
+  RecordError({vaddr, page_count, extent.source, error, plan_->OffsetOf(extent, page),
+               ActOnError(poisoned)});
+  const uint32_t page_index = extent.page_index + page;
+  if (poisoned) {
+    Settle(page_index, page_count, PageState::kPoisoned, &figures_->poisoned_pages);
+    uffd::Wake(uffd_.get(), PageRange(vaddr, page_count));
+    return;
+  }
+  // They stay missing, and nobody is woken: once the uffd is closed they would read as zeros.
+  for (uint32_t i = 0; i < page_count; ++i) {
+    states_.Exchange(page_index + i, PageState::kPoisoned);
+  }
+  Add(figures_->poisoned_pages, page_count);
 }
 
 // Nobody will serve the child: what is missing in it must not become zeros when its uffd closes.
 PageError AddressSpace::PoisonFork(int child_uffd, int error) const {
-  PageError poisoned{0, 0, 0, error};
+  PageError poisoned{0, 0, 0, error, 0, ErrorAction::kPoisoned};
   for (uint32_t i = 0; i < plan_->extent_count(); ++i) {
     const Extent extent = plan_->extent(i);
     if (extent.kind != kExtentData) continue;
@@ -286,6 +317,7 @@ PageError AddressSpace::PoisonFork(int child_uffd, int error) const {
       if (poisoned.page_count++ > 0) continue;
       poisoned.vaddr = runtime.address;
       poisoned.source = extent.source;
+      poisoned.file_offset = plan_->OffsetOf(extent, page);
     }
   }
   return poisoned;

@@ -46,6 +46,17 @@ short Poll(int fd) {
   return ::poll(&poll, 1, 0) > 0 ? poll.revents : 0;
 }
 
+PagerEvent ToEvent(uint64_t target, const PageError& error) {
+  return {PagerEventKind::kPageError,
+          error.error,
+          target,
+          error.vaddr,
+          error.page_count,
+          error.source,
+          error.file_offset,
+          static_cast<uint64_t>(error.action)};
+}
+
 void MakeNonBlocking(int fd) { ::fcntl(fd, F_SETFL, ::fcntl(fd, F_GETFL) | O_NONBLOCK); }
 
 }  // namespace
@@ -355,8 +366,7 @@ void FaultServicer::AcceptFork(const Served& parent, int child_fd) {
 void FaultServicer::RefuseFork(const AddressSpace& parent, int child_fd, int error) {
   const PageError poisoned = parent.PoisonFork(child_fd, error);
   if (poisoned.page_count == 0) return;
-  forks_.push_back({PagerEventKind::kPageError, error, parent.id(), poisoned.vaddr,
-                    poisoned.page_count, poisoned.source});
+  forks_.push_back(ToEvent(parent.id(), poisoned));
 }
 
 // Closing would not do: others may hold the same descriptors.
@@ -370,8 +380,7 @@ void FaultServicer::Report(Served* served) {
   AddressSpace* const space = served->space.get();
   if (space->has_errors()) {
     for (const PageError& error : space->TakeErrors()) {
-      sink_({PagerEventKind::kPageError, error.error, space->id(), error.vaddr, error.page_count,
-             error.source});
+      sink_(ToEvent(space->id(), error));
     }
   }
   if (space->complete() && space->ranges_ready()) Finish(served, TargetState::kResident);

@@ -82,7 +82,6 @@ PageRun PageReader::ReadBlocks(const Plan& plan, const Extent& extent, uint32_t 
 
 int PageReader::Decode(const Plan& plan, const Extent& extent, uint32_t first_block,
                        uint32_t block_count, Patience patience) {
-  const uint64_t before = plan.BlockPayloadBefore(extent.first_block + first_block);
   uint64_t stored_bytes = 0, page_bytes = 0;
   for (uint32_t i = first_block; i < first_block + block_count; ++i) {
     stored_bytes += plan.block_size(extent.first_block + i);
@@ -90,8 +89,7 @@ int PageReader::Decode(const Plan& plan, const Extent& extent, uint32_t first_bl
   }
   if (stored_.size() < stored_bytes) stored_.resize(stored_bytes);
   if (pages_.size() < page_bytes) pages_.resize(page_bytes);
-  const uint64_t offset =
-      extent.file_offset + (before - plan.BlockPayloadBefore(extent.first_block));
+  const uint64_t offset = plan.BlockOffset(extent, first_block);
   const int error = plan.source(extent.source).Read(stored_.data(), stored_bytes, offset, patience);
   if (error != 0) return error;
   const uint8_t* from = stored_.data();

@@ -11,7 +11,8 @@ enum class PagerEventKind : uint32_t {
   kResident = 1,      // everything is in; let go of
   kGone = 2,          // the target ended first
   kForked = 3,        // a = id of the child's address space, b = its figures slot
-  kPageError = 4,     // error, a = vaddr, b = pages, c = index of the source in the plan
+  kPageError = 4,     // error, a = vaddr, b = pages, c = index of the source in the plan,
+                      // d = byte of the source, e = ErrorAction
   kPrefetchDone = 5,  // a = request id
   kSettled = 6,       // a = request id
   // Of remote sources, whose id stands in the target's place; a = bytes of pages received, b =
@@ -27,6 +28,8 @@ struct PagerEvent {
   uint64_t a;
   uint64_t b;
   uint64_t c;
+  uint64_t d = 0;
+  uint64_t e = 0;
 };
 
 // Called on the servicer's threads; must not block.

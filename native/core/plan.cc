@@ -186,6 +186,16 @@ int64_t Plan::FindExtent(uint64_t image_vaddr) const {
   return i;
 }
 
+uint64_t Plan::OffsetOf(const Extent& extent, uint32_t page) const {
+  if (extent.block_pages == 0) return extent.file_offset + page * kPageSize;
+  return BlockOffset(extent, (extent.skip_pages + page) / extent.block_pages);
+}
+
+uint64_t Plan::BlockOffset(const Extent& extent, uint32_t index) const {
+  return extent.file_offset + BlockPayloadBefore(extent.first_block + index) -
+         BlockPayloadBefore(extent.first_block);
+}
+
 uint64_t Plan::BlockPayloadBefore(uint32_t block) const {
   uint64_t sum = block_sample_[block / kBlockSampleInterval];
   for (uint32_t i = block - block % kBlockSampleInterval; i < block; ++i) sum += block_size_[i];

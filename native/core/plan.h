@@ -69,6 +69,11 @@ class Plan {
   // Index of the first extent that ends behind `image_vaddr`, or extent_count(). Logarithmic.
   uint32_t FirstExtentFrom(uint64_t image_vaddr) const;
 
+  // Byte of its source at which page `page` of a data extent begins, or the block that holds it.
+  uint64_t OffsetOf(const Extent& extent, uint32_t page) const;
+  // Byte of its source at which block `index` of an LZ4 extent begins.
+  uint64_t BlockOffset(const Extent& extent, uint32_t index) const;
+
   uint32_t block_size(uint32_t block) const { return block_size_[block]; }
   // Stored bytes of all blocks before `block`.
   uint64_t BlockPayloadBefore(uint32_t block) const;

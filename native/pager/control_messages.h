@@ -37,7 +37,9 @@ enum class RequestOp : uint32_t {
 inline constexpr uint32_t kTargetHasPidfd = 1;
 inline constexpr uint32_t kTargetAwaitsRanges = 4;  // its ranges are registered later: kRangesReady
 inline constexpr uint32_t kTargetWindow = 2;  // install more than the faulted page where it pays
-inline constexpr uint32_t kRemoteWideHeader = 1;  // the server is that of CRIU 4.2 or later
+inline constexpr uint32_t kRemoteWideHeader = 1;    // the server is that of CRIU 4.2 or later
+inline constexpr uint32_t kTargetOnErrorShift = 8;  // OnError in two bits
+inline constexpr uint32_t kTargetOnErrorMask = 3;
 
 struct ControlRequest {
   uint32_t op;
@@ -75,8 +77,10 @@ struct ControlPacket {
   uint64_t a;  // hello: version; answer to kAddTarget: figures slot; event: as PagerEvent says
   uint64_t b;
   uint64_t c;
+  uint64_t d;
+  uint64_t e;
 };
-static_assert(sizeof(ControlRequest) == 40 && sizeof(ControlPacket) == 56, "no padding");
+static_assert(sizeof(ControlRequest) == 40 && sizeof(ControlPacket) == 72, "no padding");
 
 }  // namespace thaw
 

@@ -18,6 +18,26 @@ void Refuse(ControlPacket* answer, Refusal refusal, int error = 0) {
   answer->error = error;
 }
 
+const char* DescribeError(int error) {
+  return error == EILSEQ ? "another checksum than they were written with" : std::strerror(error);
+}
+
+const char* DescribeAction(ErrorAction action) {
+  switch (action) {
+    case ErrorAction::kNone:
+      break;
+    case ErrorAction::kPoisoned:
+      return "a touch is SIGBUS";
+    case ErrorAction::kStopped:
+      return "the process was stopped";
+    case ErrorAction::kKilled:
+      return "the process was killed";
+    case ErrorAction::kHeld:
+      return "whoever touches them waits";
+  }
+  return "nothing is registered there";
+}
+
 bool IsUffd(int fd) {
   const std::string path = "/proc/self/fd/" + std::to_string(fd);
   char target[64] = {};
@@ -167,6 +187,9 @@ void Pager::AddTarget(ReceivedRequest* received, ControlPacket* answer) {
   if (fds.size() != (has_pidfd ? 3u : 2u) || received->payload.size() % sizeof(uint32_t) != 0) {
     return Refuse(answer, Refusal::kMalformed);
   }
+  const auto on_error =
+      static_cast<OnError>(request.flags >> kTargetOnErrorShift & kTargetOnErrorMask);
+  if (on_error > OnError::kKill) return Refuse(answer, Refusal::kMalformed);
   if (!IsUffd(fds[0].get())) return Refuse(answer, Refusal::kNotUffd);
   std::vector<std::shared_ptr<PageSource>> sources;
   for (size_t at = 0; at < received->payload.size(); at += sizeof(uint32_t)) {
@@ -190,6 +213,7 @@ void Pager::AddTarget(ReceivedRequest* received, ControlPacket* answer) {
   if (space == nullptr) return Refuse(answer, Refusal::kOutOfMemory);
   space->set_remote_task(request.a);
   space->set_ranges_ready((request.flags & kTargetAwaitsRanges) == 0);
+  space->set_on_error(on_error);
   answer->a = space->figures_slot();
   const int error = servicer_.Add(std::move(space), request.flags & kTargetWindow);
   if (error == EEXIST) return Refuse(answer, Refusal::kTargetExists);
@@ -285,6 +309,8 @@ void Pager::PassOn(const PagerEvent& event) {
   packet.a = event.a;
   packet.b = event.b;
   packet.c = event.c;
+  packet.d = event.d;
+  packet.e = event.e;
   control_.Send(packet);
 }
 
@@ -300,9 +326,10 @@ void Pager::Log(const PagerEvent& event) {
   const std::string target = "target " + std::to_string(event.target);
   switch (event.kind) {
     case PagerEventKind::kPageError:
-      std::fprintf(stderr, "Error: %s: %s pages from 0x%llx on cannot be produced: %s\n",
+      std::fprintf(stderr, "Error: %s: %s pages from 0x%llx on cannot be produced: %s; %s\n",
                    target.c_str(), std::to_string(event.b).c_str(),
-                   static_cast<unsigned long long>(event.a), std::strerror(event.error));
+                   static_cast<unsigned long long>(event.a), DescribeError(event.error),
+                   DescribeAction(static_cast<ErrorAction>(event.e)));
       return;
     case PagerEventKind::kResident:
     case PagerEventKind::kGone: {

@@ -38,6 +38,8 @@ TEST(CutSourcePoisonsWhatIsBehindTheCut) {
     target.Go();
     EXPECT_EQ(target.Wait(), kBusError);
     EXPECT_EQ(space->figures().poisoned_pages.load(), 28u);
+    // Its end is told after its last failure.
+    EXPECT_TRUE(rig.WaitEnd(1));
     uint64_t reported = 0;
     for (const PagerEvent& event : rig.Events(PagerEventKind::kPageError)) {
       EXPECT_EQ(event.error, ENODATA);

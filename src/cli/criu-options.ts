@@ -21,9 +21,9 @@ const LONG: Readonly<Record<Value, string>> = {
     'action-script address cgroup-dump-controller cgroup-props cgroup-props-file cgroup-root ' +
     'cgroup-yard config empty-ns enable-fs ext-mount-map external feature file-validation ' +
     'freeze-cgroup ghost-limit images-dir inherit-fd irmap-scan-path join-ns libdir log-file ' +
-    'lsm-mount-context lsm-profile network-lock pidfile port pre-dump-mode prev-images-dir ' +
-    'ps-header ps-socket root skip-mnt status-fd timeout tls-cacert tls-cacrl tls-cert tls-key tree ' +
-    'veth-pair work-dir',
+    'lsm-mount-context lsm-profile network-lock on-error pidfile port pre-dump-mode ' +
+    'prev-images-dir ps-header ps-socket root skip-mnt status-fd timeout tls-cacert tls-cacrl ' +
+    'tls-cert tls-key tree veth-pair work-dir',
   optional: 'cpu-cap ext-unix-sk manage-cgroups verbosity',
 };
 

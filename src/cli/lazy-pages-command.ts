@@ -29,6 +29,8 @@ every option of CRIU; these have an effect:
                            the name in its certificate unchecked
       --ps-header 24|32|auto  its headers: before CRIU 4.2, since, as the image tells (default)
       --persist            go on after a restore, and serve any number at once; -D may be repeated
+      --on-error POLICY    pages that cannot be produced: poison (default; a touch is SIGBUS), stop
+                           or kill the task as well
   -h, --help               show this text
   -V, --version            show the version
 `;

@@ -59,14 +59,21 @@ async function openServer(
   pager: Pager,
   directory: string,
 ): Promise<LazyPagesServer> {
-  const { persist, pageServer, workDirectory = directory } = flags;
+  const { persist, onError, pageServer, workDirectory = directory } = flags;
   // Once now, so that a file that is missing is told before a restore waits.
   if (pageServer?.tls !== undefined) loadTlsCredentials(pageServer.tls);
   const remotePages = pageServer !== undefined;
   const checkpoint = await Checkpoint.open(directory, { remotePages });
   const image = serveAsMarked(checkpoint, { remotePages });
   await checkpoint.close();
-  const server = LazyPagesServer.listen({ image, pager, workDirectory, persist, pageServer });
+  const server = LazyPagesServer.listen({
+    image,
+    pager,
+    workDirectory,
+    onError,
+    persist,
+    pageServer,
+  });
   log.info(`serving ${formatNumberOf(image.taskCount, 'task')} of ${directory}`);
   log.info(`waiting for criu restore --lazy-pages at ${server.socketPath}`);
   server.on('refused', (error) => log.error(error));

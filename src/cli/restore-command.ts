@@ -2,10 +2,12 @@
  * `thaw restore <image>`.
  */
 import { type Command, Option } from 'commander';
+import { ThawError } from '../errors.js';
 import { type Access, parseAccess, SEED_MAX } from '../restore/access.js';
 import { HOST_THREADS_MAX } from '../restore/host-process.js';
 import type { Restoration } from '../restore/restoration.js';
 import { restore } from '../restore/restore.js';
+import { ON_ERROR } from '../servicer/pager-protocol.js';
 import { asArgument, wholeNumber } from './arguments.js';
 import { EXIT } from './exit-status.js';
 import { Interruption } from './interruption.js';
@@ -66,6 +68,11 @@ export function addRestoreCommand(program: Command): void {
         .choices(['on', 'off'])
         .default('on'),
     )
+    .addOption(
+      new Option('--on-error <policy>', 'pages that cannot be produced: SIGBUS; or the task, too')
+        .choices(ON_ERROR)
+        .default('poison'),
+    )
     .option('--verify', 'compare every page with the image; a difference exits with 1')
     .option('--keep', 'leave the hosts standing until SIGINT or SIGTERM')
     .option('--json', 'print one JSON object instead of text')
@@ -102,6 +109,7 @@ async function runRestore(image: string, flags: RestoreFlags): Promise<number> {
   try {
     restoration = await restore(image, {
       fill: flags.fill === 'on',
+      onError: flags.onError,
       signal: interruption.signal,
     });
     // Ends whatever waits on a host, too.
@@ -117,8 +125,13 @@ async function runRestore(image: string, flags: RestoreFlags): Promise<number> {
     return succeeded(report) ? EXIT.ok : EXIT.failed;
   } catch (error) {
     if (interruption.signal.aborted) return interruption.exitStatus;
-    if (flags.json) process.stdout.write(`${JSON.stringify(buildFailureReport(image, error))}\n`);
-    printError(error);
+    const errors = [...(restoration?.pageErrors ?? []), error];
+    if (flags.json) process.stdout.write(`${JSON.stringify(buildFailureReport(image, errors))}\n`);
+    for (const each of errors) printError(each);
+    const stopped = error instanceof ThawError && error.code === 'TASK_STOPPED';
+    if (restoration !== undefined && stopped && flags.keep) {
+      await keep(restoration, output, interruption).catch(printError);
+    }
     return EXIT.failed;
   } finally {
     await restoration?.close();

@@ -3,6 +3,7 @@
  */
 import { ThawError } from '../errors.js';
 import { type CriuRestoration, restoreWithCriu } from '../lazy-pages/restore-with-criu.js';
+import type { OnError } from '../servicer/pager-protocol.js';
 import { parseCriuOptions } from './criu-options.js';
 import { EXIT } from './exit-status.js';
 import { Interruption } from './interruption.js';
@@ -22,6 +23,7 @@ export interface CriuRestoreFlags {
   readonly criu: string;
   readonly detach?: true;
   readonly fill: 'on' | 'off';
+  readonly onError: OnError;
   readonly json?: true;
   readonly verbose?: true;
 }
@@ -46,19 +48,20 @@ export async function runCriuRestore(
       criu: flags.criu,
       detach: flags.detach === true,
       fill: flags.fill === 'on',
+      onError: flags.onError,
+      onPageError: printError,
       signal: interruption.signal,
     });
     const report = await follow(image, restoration, flags, interruption.signal);
     if (flags.json) process.stdout.write(`${JSON.stringify(report)}\n`);
     else printCriuReport(report, flags.verbose === true);
-    for (const { code, message } of report.errors) printError({ code, message });
     if (!flags.detach) await untilEnd(restoration, flags, interruption.signal);
     if (!interruption.signal.aborted) await restoration.leave();
     if (interruption.signal.aborted) return interruption.exitStatus;
-    return report.errors.length === 0 ? EXIT.ok : EXIT.failed;
+    return restoration.pageErrors.length === 0 ? EXIT.ok : EXIT.failed;
   } catch (error) {
     if (interruption.signal.aborted) return interruption.exitStatus;
-    if (flags.json) process.stdout.write(`${JSON.stringify(buildFailureReport(image, error))}\n`);
+    if (flags.json) process.stdout.write(`${JSON.stringify(buildFailureReport(image, [error]))}\n`);
     printError(error);
     return EXIT.failed;
   } finally {

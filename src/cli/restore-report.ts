@@ -113,8 +113,8 @@ export function buildReport(outcome: RestoreOutcome): RestoreReport {
   };
 }
 
-/** The report of a restore that did not come about. */
-export function buildFailureReport(image: string, error: unknown): RestoreReport {
+/** The report of a restore that did not come about, or did not come to its end. */
+export function buildFailureReport(image: string, errors: readonly unknown[]): RestoreReport {
   const nothing = { p50: null, p99: null, max: null };
   return {
     image,
@@ -122,7 +122,7 @@ export function buildFailureReport(image: string, error: unknown): RestoreReport
     shared: [],
     timing: { readyMs: null, residentMs: null },
     latencyUs: { host: nothing, pager: nothing },
-    errors: [toErrorEntry(error)],
+    errors: errors.map(toErrorEntry),
   };
 }
 

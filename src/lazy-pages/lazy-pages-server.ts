@@ -5,6 +5,7 @@ import { EventEmitter } from 'node:events';
 import { type ErrorCode, ThawError } from '../errors.js';
 import { type AcceptedPeer, native } from '../native.js';
 import type { Pager } from '../servicer/pager.js';
+import type { OnError } from '../servicer/pager-protocol.js';
 import { LazyPagesSocket } from './lazy-pages-socket.js';
 import type { PageServerOptions } from './page-server-client.js';
 import { RestoreSession } from './restore-session.js';
@@ -31,6 +32,11 @@ export interface LazyPagesOptions {
   readonly fill?: boolean;
   /** The page server that has what the image says is remote. */
   readonly pageServer?: PageServerOptions | undefined;
+  /**
+   * What becomes of a task of which pages cannot be produced.
+   * @default 'poison'
+   */
+  readonly onError?: OnError;
   /**
    * Whether to go on after the first restore, and serve several at once.
    * @default false
@@ -101,12 +107,13 @@ export class LazyPagesServer extends EventEmitter<LazyPagesEvents> {
 
   #connect(peer: AcceptedPeer): void {
     const { image, pager, fill = true, persist = false, pageServer } = this.#options;
+    const { onError = 'poison' } = this.#options;
     if (!persist && this.#sessions.size > 0) {
       native.closeFd(peer.fd);
       this.emit('refused', busyError(this.#socket.path, peer));
       return;
     }
-    const session = new RestoreSession(peer.fd, { image, pager, fill, pageServer });
+    const session = new RestoreSession(peer.fd, { image, pager, fill, onError, pageServer });
     this.#sessions.add(session);
     let begun = false;
     session.once('task', () => {

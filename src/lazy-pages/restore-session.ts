@@ -8,6 +8,7 @@ import { native } from '../native.js';
 import type { TaskPlan } from '../plan/restore-plan.js';
 import { createDeferred } from '../servicer/deferred.js';
 import type { Pager } from '../servicer/pager.js';
+import type { OnError } from '../servicer/pager-protocol.js';
 import type { PagerTarget, TargetEnd } from '../servicer/pager-target.js';
 import type { RemoteSource } from '../servicer/remote-source.js';
 import { type Announcement, AnnouncementReader } from './announcement-reader.js';
@@ -39,6 +40,8 @@ export interface SessionParts {
   readonly fill: boolean;
   /** The page server that has what the image says is remote. */
   readonly pageServer?: PageServerOptions | undefined;
+  /** What becomes of a task of which pages cannot be produced. */
+  readonly onError: OnError;
 }
 
 /** Events of a {@link RestoreSession}. */
@@ -175,7 +178,7 @@ export class RestoreSession extends EventEmitter<SessionEvents> {
       closeDescriptors(announcement);
       return;
     }
-    const { pager, fill, image } = this.#parts;
+    const { pager, fill, onError, image } = this.#parts;
     if (pidfd !== undefined) this.#pidfds.push(pidfd);
     try {
       const target = await pager.add({
@@ -186,6 +189,7 @@ export class RestoreSession extends EventEmitter<SessionEvents> {
         ...(await this.#remoteOf(pid)),
         rangesReady: false,
         faultAround: fill,
+        onError,
       });
       this.#serve({ imagePid: pid, forked: false, target, pid: pidOf(pidfd) });
     } finally {

@@ -11,6 +11,7 @@ import { planRestore } from '../plan/plan-restore.js';
 import type { RestorePlan } from '../plan/restore-plan.js';
 import { createDeferred } from '../servicer/deferred.js';
 import { Pager } from '../servicer/pager.js';
+import type { OnError } from '../servicer/pager-protocol.js';
 import { CriuProcess } from './criu-process.js';
 import { type CriuView, writeCriuView } from './criu-view.js';
 import { LazyPagesServer } from './lazy-pages-server.js';
@@ -45,6 +46,10 @@ export interface CriuRestoreOptions {
   readonly detach?: boolean;
   /** As in `restore()`. @default true */
   readonly fill?: boolean;
+  /** As in `restore()`. @default 'poison' */
+  readonly onError?: OnError;
+  /** Is told of pages that cannot be produced when that is found. */
+  readonly onPageError?: (error: ThawError) => void;
   /** Stops the restore while it is being set up. */
   readonly signal?: AbortSignal;
 }
@@ -59,6 +64,7 @@ interface RestorationParts {
   readonly session: RestoreSession;
   readonly criu: CriuProcess;
   readonly startedMs: number;
+  readonly onPageError: CriuRestoreOptions['onPageError'];
   readonly removeView: () => Promise<void>;
 }
 
@@ -88,7 +94,10 @@ export class CriuRestoration {
     this.deadTasks = parts.deadTasks;
     this.droppedGuards = parts.view.droppedGuards;
     this.readyMs = performance.now() - parts.startedMs;
-    parts.session.on('pageError', (error) => this.pageErrors.push(error));
+    parts.session.on('pageError', (error) => {
+      this.pageErrors.push(error);
+      parts.onPageError?.(error);
+    });
     this.resident = parts.session.finished.then(() => performance.now() - parts.startedMs);
     this.resident.catch(() => {});
   }
@@ -158,12 +167,13 @@ export async function restoreWithCriu(
     undo.push(() => pager.close());
     await pager.outlive(2);
     const served = toServedImage(checkpoint, plan);
-    const { fill = true } = options;
+    const { fill = true, onError = 'poison', onPageError } = options;
     const server = LazyPagesServer.listen({
       image: served,
       pager,
       workDirectory: directory,
       fill,
+      onError,
     });
     undo.push(() => server.close());
     await checkpoint.close();
@@ -181,6 +191,7 @@ export async function restoreWithCriu(
       session,
       criu,
       startedMs,
+      onPageError,
       removeView,
     });
   } catch (error) {

@@ -88,7 +88,7 @@ export class Restoration implements AsyncDisposable {
    */
   readonly resident: Promise<number>;
   readonly #parts: RestorationParts;
-  /** Rejects when pages are missing and nobody brings them any more. */
+  /** Rejects when pages are missing and nobody brings them any more, or a host is stopped. */
   readonly #lost: Promise<never>;
   #closing: Promise<void> | undefined;
 
@@ -101,13 +101,18 @@ export class Restoration implements AsyncDisposable {
     this.uffdAccess = parts.uffdAccess;
     this.replacedFiles = parts.objects.replaced;
     this.readyMs = performance.now() - parts.startedMs;
-    for (const { target } of parts.tasks) {
-      target?.on('pageError', (error) => this.pageErrors.push(error));
+    const stopped = createDeferred<never>();
+    for (const { task, host, target } of parts.tasks) {
+      target?.on('pageError', (error, action) => {
+        this.pageErrors.push(error);
+        if (action === 'stopped') stopped.reject(stoppedError(task, host, error));
+      });
     }
     this.resident = this.#watchResident();
     this.resident.catch(() => {});
     this.#lost = new Promise((_, reject) => {
       for (const { target } of parts.tasks) target?.finished.catch(reject);
+      stopped.promise.catch(reject);
     });
     this.#lost.catch(() => {});
   }
@@ -126,7 +131,8 @@ export class Restoration implements AsyncDisposable {
    * Touches pages inside every host, as `access` says; tasks at the same time, each with `threads`
    * threads. Resolves when all are touched, in the order of {@link tasks}.
    *
-   * @throws HOST_LOST; PAGER_LOST while pages are missing; ABORTED between batches, or once closed;
+   * @throws HOST_LOST; TASK_STOPPED; PAGER_LOST while pages are missing; ABORTED between batches, or
+   * once closed;
    * INVALID_ARGUMENT for a seed or a number of threads out of range.
    */
   async touch(
@@ -160,7 +166,7 @@ export class Restoration implements AsyncDisposable {
    * Compares every stored page and every hole inside the hosts with what the image reader decodes.
    * Brings in what is missing.
    *
-   * @throws HOST_LOST; PAGER_LOST while pages are missing; ABORTED between batches.
+   * @throws HOST_LOST; TASK_STOPPED; PAGER_LOST while pages are missing; ABORTED between batches.
    */
   async verify(signal?: AbortSignal): Promise<VerifyResult> {
     this.#checkOpen();
@@ -247,6 +253,15 @@ export class Restoration implements AsyncDisposable {
     );
     return performance.now() - this.#parts.startedMs;
   }
+}
+
+function stoppedError(task: LiveTask, host: HostProcess, cause: ThawError): ThawError {
+  return new ThawError('TASK_STOPPED', {
+    what: 'a host was stopped, since pages of it cannot be produced',
+    where: `host ${host.pid} of task ${task.pid}`,
+    hint: `It can be looked at, and does nothing any more: ${cause.message}`,
+    cause,
+  });
 }
 
 function checkTouch(seed: number, threads: number): void {

@@ -8,6 +8,7 @@ import { native } from '../native.js';
 import { planRestore } from '../plan/plan-restore.js';
 import type { RestorePlan, TaskPlan } from '../plan/restore-plan.js';
 import { Pager } from '../servicer/pager.js';
+import type { OnError } from '../servicer/pager-protocol.js';
 import { HostProcess } from './host-process.js';
 import { MappedObjects } from './mapped-objects.js';
 import { closeHostStart, prepareHost } from './prepare-host.js';
@@ -28,6 +29,11 @@ export interface RestoreOptions {
    * @default a pager of this restore's own
    */
   readonly pager?: Pager;
+  /**
+   * What becomes of a host of which pages cannot be produced.
+   * @default 'poison'
+   */
+  readonly onError?: OnError;
   /** Stops the restore while it is being set up. */
   readonly signal?: AbortSignal;
 }
@@ -39,6 +45,7 @@ interface Setup {
   readonly objects: MappedObjects;
   readonly uffdAccess: UffdAccess;
   readonly fill: boolean;
+  readonly onError: OnError;
 }
 
 /**
@@ -76,8 +83,8 @@ export async function restore(
     const objects = await MappedObjects.open(checkpoint);
     undo.push(() => objects.close());
     const pager = options.pager ?? (await (starting as Promise<Pager>));
-    const fill = options.fill ?? true;
-    const setup: Setup = { checkpoint, plan, pager, objects, uffdAccess, fill };
+    const { fill = true, onError = 'poison' } = options;
+    const setup: Setup = { checkpoint, plan, pager, objects, uffdAccess, fill, onError };
     const tasks: RestoredTask[] = [];
     for (const [i, task] of live.entries()) {
       throwIfAborted(options.signal);
@@ -124,7 +131,7 @@ function liveTasks(checkpoint: Checkpoint): LiveTask[] {
 }
 
 async function restoreTask(
-  { checkpoint, plan, pager, objects, uffdAccess, fill }: Setup,
+  { checkpoint, plan, pager, objects, uffdAccess, fill, onError }: Setup,
   task: LiveTask,
   taskPlan: TaskPlan,
   undo: (() => unknown)[],
@@ -149,6 +156,7 @@ async function restoreTask(
       sources: plan.sources,
       pidfd: host.pidfd,
       faultAround: fill,
+      onError,
     });
     return { ...restored, target };
   } finally {

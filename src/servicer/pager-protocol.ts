@@ -3,6 +3,7 @@
  *
  * Peer: native/pager/control_messages.h.
  */
+import { ThawError } from '../errors.js';
 
 export const PROTOCOL_VERSION = 4;
 
@@ -27,6 +28,42 @@ export const TARGET_HAS_PIDFD = 1;
 export const TARGET_WINDOW = 2;
 export const TARGET_AWAITS_RANGES = 4;
 export const REMOTE_WIDE_HEADER = 1;
+
+/** What the pager does about a target with pages that cannot be produced, by number. */
+export const ON_ERROR = ['poison', 'stop', 'kill'] as const;
+const TARGET_ON_ERROR_SHIFT = 8;
+
+/**
+ * What becomes of a target with pages that cannot be produced. They are poisoned: a touch of them is
+ * SIGBUS, and everything else goes on. `stop` stops the process as well (SIGSTOP), `kill` kills it.
+ */
+export type OnError = (typeof ON_ERROR)[number];
+
+/** The flags of a request that say so. */
+export function onErrorFlags(onError: OnError): number {
+  const number = ON_ERROR.indexOf(onError);
+  if (number >= 0) return number << TARGET_ON_ERROR_SHIFT;
+  throw new ThawError('INVALID_ARGUMENT', {
+    what: 'what is to be done about pages that cannot be produced is not known',
+    expected: ON_ERROR.join(', '),
+    found: String(onError),
+  });
+}
+
+/** What was done about pages that cannot be produced, by number. Peer: native/core/error_policy.h. */
+const ERROR_ACTIONS = ['none', 'poisoned', 'stopped', 'killed', 'held'] as const;
+
+/**
+ * What was done: `poisoned`, a touch is SIGBUS; `stopped` or `killed`, the process was sent that
+ * signal; `held`, on a kernel that cannot poison whoever touches them waits for ever; `none`, nothing
+ * is registered at their addresses.
+ */
+export type ErrorAction = (typeof ERROR_ACTIONS)[number];
+
+/** The action that an event names. */
+export function toErrorAction(number: bigint): ErrorAction {
+  return ERROR_ACTIONS[Number(number)] ?? 'none';
+}
 
 /** What a packet from the pager is. */
 export const PACKET = { hello: 1, answer: 2, event: 3 } as const;
@@ -73,7 +110,7 @@ export const PLAN_ERRORS: readonly string[] = [
 ];
 
 const REQUEST_BYTES = 40;
-export const PACKET_BYTES = 56;
+export const PACKET_BYTES = 72;
 
 export interface PagerRequest {
   readonly op: number;
@@ -96,6 +133,8 @@ export interface PagerPacket {
   readonly a: bigint;
   readonly b: bigint;
   readonly c: bigint;
+  readonly d: bigint;
+  readonly e: bigint;
 }
 
 export function encodeRequest(request: PagerRequest): Uint8Array {
@@ -124,5 +163,7 @@ export function decodePacket(bytes: Uint8Array): PagerPacket {
     a: view.getBigUint64(32, true),
     b: view.getBigUint64(40, true),
     c: view.getBigUint64(48, true),
+    d: view.getBigUint64(56, true),
+    e: view.getBigUint64(64, true),
   };
 }

@@ -8,11 +8,30 @@ import { errnoCode, ThawError } from '../errors.js';
 import { createDeferred } from './deferred.js';
 import { readFigures, type TargetFigures } from './figures.js';
 import type { PagerProcess } from './pager-process.js';
-import { REQUEST } from './pager-protocol.js';
+import { type ErrorAction, REQUEST } from './pager-protocol.js';
 import { remoteFailureText } from './remote-source.js';
 
 /** What the pager says of bytes that have another checksum. */
 const CHECKSUM_ERRNO = constants.errno.EILSEQ;
+
+/** What is said of each action. */
+const OUTCOMES: Readonly<Record<ErrorAction, string>> = {
+  none: 'They count as removed',
+  poisoned: 'A touch of them is SIGBUS',
+  stopped: 'The process was stopped (SIGSTOP); nothing that it sees is wrong',
+  killed: 'The process was killed',
+  held: 'This kernel cannot poison them: whoever touches them waits',
+};
+
+/** Pages that cannot be produced, as the pager tells of them. */
+export interface PageFailure {
+  readonly vaddr: bigint;
+  readonly pageCount: number;
+  /** Where their bytes should be: a pages image, and the byte at which the first page begins. */
+  readonly where: string;
+  readonly errno: number;
+  readonly action: ErrorAction;
+}
 
 /** How the service of a target ended. */
 export type TargetEnd = 'resident' | 'gone' | 'dropped';
@@ -23,7 +42,7 @@ export interface PagerTargetEvents {
    * Pages could not be produced and are poisoned (a touch is SIGBUS); code PAGE_FAILED, or
    * CHECKSUM_MISMATCH where their bytes are not those that were written.
    */
-  pageError: [error: ThawError];
+  pageError: [error: ThawError, action: ErrorAction];
 }
 
 /**
@@ -34,6 +53,8 @@ export interface PagerTargetEvents {
 export class PagerTarget extends EventEmitter<PagerTargetEvents> {
   /** The pager's number for it. */
   readonly id: number;
+  /** Pid of the task in the image, by its plan; of a forked child, its parent's. */
+  readonly imagePid: number;
   readonly #process: PagerProcess;
   readonly #figuresFd: number;
   #slot = -1;
@@ -44,9 +65,15 @@ export class PagerTarget extends EventEmitter<PagerTargetEvents> {
   #last: TargetFigures | undefined;
 
   /** @internal */
-  constructor(process: PagerProcess, figuresFd: number, id: number, forget: () => void) {
+  constructor(
+    process: PagerProcess,
+    figuresFd: number,
+    { id, imagePid }: { readonly id: number; readonly imagePid: number },
+    forget: () => void,
+  ) {
     super();
     this.id = id;
+    this.imagePid = imagePid;
     this.#process = process;
     this.#figuresFd = figuresFd;
     this.#forget = forget;
@@ -161,16 +188,19 @@ export class PagerTarget extends EventEmitter<PagerTargetEvents> {
   }
 
   /** @internal */
-  failPages(vaddr: bigint, pageCount: number, sourcePath: string, errno: number): void {
+  failPages({ vaddr, pageCount, where, errno, action }: PageFailure): void {
     const code = errno === CHECKSUM_ERRNO ? 'CHECKSUM_MISMATCH' : 'PAGE_FAILED';
     this.emit(
       'pageError',
       new ThawError(code, {
-        what: `${pageCount} page${pageCount === 1 ? '' : 's'} at ${formatVaddr(vaddr)} cannot be produced`,
+        what:
+          `${pageCount} page${pageCount === 1 ? '' : 's'} at ${formatVaddr(vaddr)} ` +
+          `of task ${this.imagePid} cannot be produced`,
         found: failureText(errno),
-        where: sourcePath,
-        hint: 'A touch is SIGBUS where they could be poisoned; check the image with `thaw verify`',
+        where,
+        hint: `${OUTCOMES[action]}; \`thaw verify\` checks the image`,
       }),
+      action,
     );
   }
 }

@@ -10,11 +10,14 @@ import type { PagesSource, TaskPlan } from '../plan/restore-plan.js';
 import { PagerProcess } from './pager-process.js';
 import {
   EVENT,
+  type OnError,
+  onErrorFlags,
   type PagerPacket,
   REQUEST,
   TARGET_AWAITS_RANGES,
   TARGET_HAS_PIDFD,
   TARGET_WINDOW,
+  toErrorAction,
 } from './pager-protocol.js';
 import { PagerTarget } from './pager-target.js';
 import { RemoteSource, type RemoteSourceOptions } from './remote-source.js';
@@ -45,7 +48,16 @@ export interface TargetOptions {
    * @default true
    */
   readonly faultAround?: boolean;
+  /**
+   * What becomes of the process when pages cannot be produced; `stop` and `kill` need `pidfd`. Where
+   * the kernel cannot poison pages (before Linux 6.6), `poison` stops it as well.
+   * @default 'poison'
+   */
+  readonly onError?: OnError;
 }
+
+/** What a place in a source is called: the byte at which pages begin, for messages. */
+type SourceName = (fileOffset: bigint) => string;
 
 /** Events of a {@link Pager}. */
 export interface PagerEvents {
@@ -72,7 +84,7 @@ export class Pager extends EventEmitter<PagerEvents> implements AsyncDisposable 
   #process!: PagerProcess;
   #figuresFd = -1;
   readonly #targets = new Map<number, PagerTarget>();
-  readonly #sourcePaths = new Map<number, readonly string[]>();
+  readonly #sourceNames = new Map<number, readonly SourceName[]>();
   readonly #sources = new Map<string, Promise<number>>();
   readonly #remotes = new Map<number, RemoteSource>();
   #nextTargetId = 1;
@@ -118,13 +130,16 @@ export class Pager extends EventEmitter<PagerEvents> implements AsyncDisposable 
         source.remote && remote ? remote.source.id : this.#announce(source),
       ),
     );
+    const onError = onErrorFlags(options.onError ?? 'poison');
     const id = this.#nextTargetId++;
     const planFd = native.createSealedMemfd('thaw-plan', [encodePlan(options.plan)]);
     // Known before the pager is: its first event may overtake the answer.
     const target = this.#adopt(
-      id,
+      { id, imagePid: options.plan.pid },
       options.sources.map((source) =>
-        source.remote && remote ? remote.source.label : source.path,
+        source.remote && remote
+          ? () => remote.source.label
+          : (offset: bigint) => `${source.path}, byte ${offset}`,
       ),
     );
     try {
@@ -133,6 +148,7 @@ export class Pager extends EventEmitter<PagerEvents> implements AsyncDisposable 
       let flags = options.pidfd === undefined ? 0 : TARGET_HAS_PIDFD;
       if (options.faultAround ?? true) flags |= TARGET_WINDOW;
       if (options.rangesReady === false) flags |= TARGET_AWAITS_RANGES;
+      flags |= onError;
       const task = { target: id, a: BigInt(remote?.pid ?? 0) };
       const answer = this.#process.request({ op: REQUEST.addTarget, ...task, flags, sources }, fds);
       return target.bind(Number((await answer).a));
@@ -202,16 +218,22 @@ export class Pager extends EventEmitter<PagerEvents> implements AsyncDisposable 
     native.closeFd(this.#figuresFd);
   }
 
-  #adopt(id: number, sourcePaths: readonly string[]): PagerTarget {
-    const target = new PagerTarget(this.#process, this.#figuresFd, id, () => this.#forget(id));
+  #adopt(
+    identity: { readonly id: number; readonly imagePid: number },
+    sourceNames: readonly SourceName[],
+  ): PagerTarget {
+    const { id } = identity;
+    const target = new PagerTarget(this.#process, this.#figuresFd, identity, () =>
+      this.#forget(id),
+    );
     this.#targets.set(id, target);
-    this.#sourcePaths.set(id, sourcePaths);
+    this.#sourceNames.set(id, sourceNames);
     return target;
   }
 
   #forget(id: number): void {
     this.#targets.delete(id);
-    this.#sourcePaths.delete(id);
+    this.#sourceNames.delete(id);
   }
 
   /** Hands a pages image over once, however many plans name it. Resolves to the pager's number. */
@@ -259,13 +281,20 @@ export class Pager extends EventEmitter<PagerEvents> implements AsyncDisposable 
         target.finish('gone');
         break;
       case EVENT.forked: {
-        const paths = this.#sourcePaths.get(target.id) ?? [];
-        this.emit('fork', target, this.#adopt(Number(packet.a), paths).bind(Number(packet.b)));
+        const names = this.#sourceNames.get(target.id) ?? [];
+        const child = this.#adopt({ id: Number(packet.a), imagePid: target.imagePid }, names);
+        this.emit('fork', target, child.bind(Number(packet.b)));
         break;
       }
       case EVENT.pageError: {
-        const path = this.#sourcePaths.get(target.id)?.[Number(packet.c)] ?? 'unknown pages image';
-        target.failPages(packet.a, Number(packet.b), path, packet.errno);
+        const source = this.#sourceNames.get(target.id)?.[Number(packet.c)];
+        target.failPages({
+          vaddr: packet.a,
+          pageCount: Number(packet.b),
+          where: source?.(packet.d) ?? 'unknown pages image',
+          errno: packet.errno,
+          action: toErrorAction(packet.e),
+        });
         break;
       }
       case EVENT.prefetchDone:

@@ -67,7 +67,7 @@ async function touchAll(restored: RestoredTask, expected: ExpectedTask) {
 /** The addresses that page errors name, each of one page or a run of them. */
 function errorAddresses(restoration: Restoration): bigint[] {
   return restoration.pageErrors.flatMap((error) => {
-    const match = /^(\d+) pages? at (0x[0-9a-f]+) cannot be produced$/.exec(error.what);
+    const match = /^(\d+) pages? at (0x[0-9a-f]+) of task \d+ cannot be produced$/.exec(error.what);
     expect(match).not.toBeNull();
     const [count = 0n, start = 0n] = (match ?? []).slice(1).map(BigInt);
     return Array.from({ length: Number(count) }, (_, i) => start + BigInt(i) * PAGE);
@@ -102,8 +102,10 @@ describe('a pages image that is cut after it was opened', () => {
     await until('every failure is told', () => errorAddresses(restoration).length >= cut.length);
     expect(errorAddresses(restoration).sort(ascending)).toEqual(cut);
     for (const error of restoration.pageErrors) {
+      const vaddr = BigInt(/0x[0-9a-f]+/.exec(error.what)?.[0] ?? 0);
       expect(error.code).toBe('PAGE_FAILED');
-      expect(error.where).toBe(file);
+      expect(error.where).toBe(`${file}, byte ${places.get(vaddr)}`);
+      expect(error.message).toContain(`of task ${expected.pid} `);
       expect(error.message).toContain('ends before the page');
     }
     expect(restoration.figures()[0]?.poisonedPages).toBe(cut.length);
@@ -174,7 +176,7 @@ describe.each(['pattern-lz4-page', 'pattern-lz4-region'])('a corrupt block of %s
     expect(failed.length).toBeGreaterThan(0);
     await until('it is told', () => errorAddresses(restoration).length >= failed.length);
     expect(errorAddresses(restoration).every((vaddr) => pages.has(vaddr))).toBe(true);
-    expect(restoration.pageErrors[0]?.where).toBe(file);
+    expect(restoration.pageErrors[0]?.where).toBe(`${file}, byte ${offset}`);
     expect(restoration.pageErrors[0]?.message).toContain('not what LZ4 wrote');
   });
 });
@@ -207,7 +209,7 @@ describe('an image with checksums that is overwritten while it is served', () =>
     await until('it is told', () => errorAddresses(restoration).length >= failed.length);
     for (const error of restoration.pageErrors) {
       expect(error.code).toBe('CHECKSUM_MISMATCH');
-      expect(error.where).toBe(file);
+      expect(error.where).toMatch(new RegExp(`^${file}, byte \\d+$`));
     }
   });
 

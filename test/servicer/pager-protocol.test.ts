@@ -188,7 +188,7 @@ describe('packets', () => {
     const view = new DataView(bytes.buffer);
     const words = [3, 4, 5, 0, 6, 0xffff_fff9];
     for (const [i, word] of words.entries()) view.setUint32(i * 4, word, true);
-    for (const [i, at] of [24, 32, 40, 48].entries()) {
+    for (const [i, at] of [24, 32, 40, 48, 56, 64].entries()) {
       view.setBigUint64(at, BigInt(i + 10), true);
     }
     expect(decodePacket(bytes)).toEqual({
@@ -201,6 +201,8 @@ describe('packets', () => {
       a: 11n,
       b: 12n,
       c: 13n,
+      d: 14n,
+      e: 15n,
     });
   });
 
