@@ -2,8 +2,6 @@
  * The coordinator of real tasks: CRIU makes them, the pager brings their memory.
  */
 import { closeSync, openSync } from 'node:fs';
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { ThawError } from '../errors.js';
 import { Checkpoint } from '../image/checkpoint.js';
@@ -17,6 +15,7 @@ import { type CriuView, writeCriuView } from './criu-view.js';
 import { LazyPagesServer } from './lazy-pages-server.js';
 import type { RestoreSession, ServedTask } from './restore-session.js';
 import { toServedImage } from './served-image.js';
+import { makeViewDirectory } from './view-directory.js';
 
 /** Longest wait for CRIU's first task, in milliseconds: before it, CRIU makes namespaces only. */
 const FIRST_TASK_MS_MAX = 120_000;
@@ -159,8 +158,7 @@ export async function restoreWithCriu(
     undo.push(() => checkpoint.close());
     const plan = planRestore(checkpoint);
     if (plan.tasks.length === 0) throw nothingError(checkpoint);
-    const directory = await mkdtemp(join(tmpdir(), 'thaw-view-'));
-    const removeView = () => rm(directory, { recursive: true, force: true, maxRetries: 3 });
+    const { path: directory, remove: removeView } = await makeViewDirectory();
     undo.push(removeView);
     const view = await writeCriuView(checkpoint, plan, directory);
     const pager = await Pager.start();

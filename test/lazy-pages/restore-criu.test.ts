@@ -1,8 +1,9 @@
 /** `thaw restore --restorer criu`: real tasks from images of every form. */
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
+import { makeViewDirectory } from '../../src/lazy-pages/view-directory.js';
 import { packImage } from '../../src/pack/pack-image.js';
 import {
   criuPath,
@@ -20,7 +21,7 @@ import {
   startThawReaped,
 } from '../support/criu.js';
 import { writeChain } from '../support/image-chain.js';
-import { runningComm, until, within } from '../support/process-facts.js';
+import { childrenOf, runningComm, until, within } from '../support/process-facts.js';
 import { runThaw } from '../support/run-thaw.js';
 
 let target: DumpedTarget;
@@ -99,6 +100,12 @@ describe('resumes the tasks', () => {
   });
 });
 
+/** A directory of this process that goes with the test. */
+async function disposable(made: ReturnType<typeof makeViewDirectory>) {
+  const directory = await made;
+  return { path: directory.path, [Symbol.asyncDispose]: () => directory.remove() };
+}
+
 /** Names of the processes below the reaper. */
 function commOf(reaper: number | undefined): string[] {
   const path = `/proc/${reaper}/task/${reaper}/children`;
@@ -119,6 +126,33 @@ describe('ends in order', () => {
     for (const pid of target.pids) expect(runningComm(pid)).toBeUndefined();
     expect(views()).toEqual(before);
     await until('free pids', () => target.pids.every((pid) => !existsSync(`/proc/${pid}`)), 20_000);
+  });
+
+  test('after a SIGKILL the next restore takes the view away, and none that is in use', async () => {
+    process.env.TMPDIR = makeDirectory();
+    try {
+      await using inUse = await disposable(makeViewDirectory());
+      expect(views()).toEqual([basename(inUse.path)]);
+      const restored = restore(target.image);
+      await until('the tasks', () => runningComm(target.pids[2] ?? 0) !== undefined, 20_000);
+      const [node = 0] = childrenOf(restored.child.pid ?? 0);
+      process.kill(node, 'SIGKILL');
+      await until('its end', () => !existsSync(`/proc/${node}`));
+      expect(views()).toHaveLength(2);
+      await endTasks(target.pids, restored);
+      const next = await runThaw(
+        'restore',
+        target.image,
+        '--restorer',
+        'criu',
+        '--criu',
+        '/no/criu',
+      );
+      expect(next.status).toBe(1);
+      expect(views()).toEqual([basename(inUse.path)]);
+    } finally {
+      delete process.env.TMPDIR;
+    }
   });
 
   test('when CRIU is not there', async () => {
