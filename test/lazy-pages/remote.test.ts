@@ -22,6 +22,7 @@ import {
   dumpLazily,
   restorePipeLimit,
   servePages,
+  servePagesByThaw,
   tlsOptions,
 } from '../support/page-servers.js';
 import { runningComm, until, within } from '../support/process-facts.js';
@@ -95,6 +96,10 @@ describe('criu page-server --lazy-pages', () => {
     await serveRestore(target, scenario, []);
   });
 
+  test('so does thaw page-server', async () => {
+    await serveRestore(target, 'random', [], servePagesByThaw);
+  });
+
   test('serves a restore over TLS', () => serveRestore(target, 'random', tlsOptions()));
 
   test.each([
@@ -165,8 +170,9 @@ describe('criu page-server --lazy-pages', () => {
     target: DumpedTarget,
     scenario: string,
     tls: readonly string[],
+    serve = servePages,
   ): Promise<void> {
-    const server = await servePages(target.image, tls);
+    const server = await serve(target.image, tls);
     const daemon = await lazyPages(target.image, [...server.client, ...tls]);
     const restored = restoreWithCriu(target.image, { lazy: true, workDirectory: work });
     await verifyAll(target, scenario);

@@ -3,7 +3,7 @@ import { execFileSync } from 'node:child_process';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
-import { criuPath, makeDirectory, type Started, startProcess } from './criu.js';
+import { criuPath, makeDirectory, type Started, startProcess, startThaw } from './criu.js';
 import { until } from './process-facts.js';
 
 const LISTENING = '0A';
@@ -99,6 +99,16 @@ async function start(
 /** `criu page-server --lazy-pages` of a whole image. */
 export function servePages(image: string, options: readonly string[] = []): Promise<PageServer> {
   return start('page-server', image, options);
+}
+
+/** `thaw page-server --lazy-pages` of a whole image. */
+export async function servePagesByThaw(image: string): Promise<PageServer> {
+  const port = await freePort();
+  const log = join(makeDirectory(), 'page-server.log');
+  const where = ['--address', '127.0.0.1', '--port', String(port)];
+  const started = startThaw(['page-server', '--lazy-pages', '-D', image, '-o', log, ...where]);
+  await listening(port);
+  return { ...started, port, log, client: ['--page-server', ...where] };
 }
 
 /** `criu dump --lazy-pages`, which keeps the tasks' pages and serves them. */
