@@ -110,6 +110,7 @@ export type { LatencyCounts, LatencySummary, TargetFigures } from './servicer/fi
 export { Pager, type PagerEvents, type TargetOptions } from './servicer/pager.js';
 export type { ErrorAction, OnError } from './servicer/pager-protocol.js';
 export { PagerTarget, type PagerTargetEvents, type TargetEnd } from './servicer/pager-target.js';
+export { loadTlsCredentials, type TlsCredentials, type TlsFiles } from './tls-credentials.js';
 export { FlagSet, type FlagTable } from './uffd/flag-set.js';
 export {
   ContinueMode,

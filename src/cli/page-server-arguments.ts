@@ -3,10 +3,12 @@
  */
 import { ThawError } from '../errors.js';
 import type { HeaderLayout } from '../page-server/wire.js';
+import type { TlsFiles } from '../tls-credentials.js';
 import { toHeaderLayout, toPort } from './connection-options.js';
 import { type GivenOption, parseCriuOptions } from './criu-options.js';
 import { toFd } from './fd-option.js';
 import { isSet, lastOption, parseServiceFlags, type ServiceFlags } from './service-flags.js';
+import { parseTlsOptions } from './tls-options.js';
 
 /** What `thaw page-server` shall do. */
 export interface PageServerFlags extends ServiceFlags {
@@ -18,6 +20,8 @@ export interface PageServerFlags extends ServiceFlags {
   readonly socketFd: number | undefined;
   /** Undefined: each client's first request tells. */
   readonly headerLayout: HeaderLayout | undefined;
+  /** Undefined: plain connections. */
+  readonly tls: TlsFiles | undefined;
 }
 
 /**
@@ -39,6 +43,7 @@ export function parsePageServerArguments(
   return {
     ...flags,
     socketFd,
+    tls: parseTlsOptions((name) => lastOption(options, name)),
     headerLayout: toHeaderLayout(lastOption(options, 'ps-header')?.value),
     ...(socketFd === undefined ? listenAddress(options) : noAddress(options, flags)),
   };

@@ -18,6 +18,10 @@ every option of CRIU; these have an effect:
       --ps-socket FD       serve a connected socket instead
       --ps-header 24|32|auto  headers of the clients: of CRIU up to 4.1.1, of later ones, or as each
                            client's first request tells (default)
+      --tls                speak TLS; clients show a certificate, which has to name A of --address
+      --tls-cert, --tls-key FILE       our certificate and key (default: in /etc/pki/criu)
+      --tls-cacert, --tls-cacrl FILE   authorities, revoked ones (default: in /etc/pki/CA)
+      --tls-no-cn-verify   let a client's certificate name what it likes
       --persist            serve any number of clients, also at once, until SIGTERM; without it, one
   -W, --work-dir DIR       directory of log and pidfile (default: that of the image)
   -o, --log-file FILE      log to FILE, or with - to stdout (default: stderr)

@@ -7,6 +7,7 @@ import { ThawError } from '../errors.js';
 import { Checkpoint } from '../image/checkpoint.js';
 import { CriuPageServer } from '../page-server/criu-page-server.js';
 import type { PageSession } from '../page-server/page-session.js';
+import { loadTlsCredentials } from '../tls-credentials.js';
 import { runReadyScripts } from './action-scripts.js';
 import { EXIT } from './exit-status.js';
 import { Interruption } from './interruption.js';
@@ -29,10 +30,18 @@ export async function servePageServer(parts: ServiceParts<PageServerFlags>): Pro
   let server: CriuPageServer | undefined;
   try {
     checkpoint = await Checkpoint.open(directory);
-    server = new CriuPageServer(checkpoint, { headerLayout: flags.headerLayout });
+    server = new CriuPageServer(checkpoint, {
+      headerLayout: flags.headerLayout,
+      tls: flags.tls && loadTlsCredentials(flags.tls),
+      clientName: flags.address,
+    });
+    // Of a socket that was given, it is the end of the service, which is logged.
+    if (flags.socketFd === undefined) server.on('refused', (error) => log.error(error));
     server.on('session', (session) => logSession(parts, session));
     const interrupted = interruption.wait();
-    const over = flags.persist ? interrupted : Promise.race([firstSession(server), interrupted]);
+    const over = flags.persist
+      ? interrupted
+      : Promise.race([firstSession(server, flags), interrupted]);
     over.catch(() => {}); // where `begin` fails, nobody waits for it
     log.info(`serving ${formatNumberOf(checkpoint.tasks.length, 'task')} of ${directory}`);
     await begin(server, parts, interruption.signal);
@@ -75,9 +84,13 @@ function connectedSocket(fd: number): Socket {
   }
 }
 
-/** The end of the first session. */
-function firstSession(server: CriuPageServer): Promise<void> {
+/**
+ * The end of the first session. Who is refused by TLS has none, and others may come; of a socket that
+ * was given, nobody else does.
+ */
+function firstSession(server: CriuPageServer, { socketFd }: PageServerFlags): Promise<void> {
   return new Promise((resolve, reject) => {
+    if (socketFd !== undefined) server.once('refused', reject);
     server.once('session', ({ finished }) => finished.then(resolve, reject));
   });
 }

@@ -1,8 +1,10 @@
 /** A page server in CRIU's protocol: hands out the pages of an image to lazy clients on other machines. */
 import { EventEmitter } from 'node:events';
-import { type AddressInfo, createServer, type Server, type Socket } from 'node:net';
+import type { AddressInfo, Server, Socket } from 'node:net';
 import { ThawError } from '../errors.js';
 import type { Checkpoint } from '../image/checkpoint.js';
+import type { TlsCredentials } from '../tls-credentials.js';
+import { createPlainListener, createTlsListener } from './client-sockets.js';
 import { PageSession } from './page-session.js';
 import { ServedPages } from './served-pages.js';
 import type { HeaderLayout } from './wire.js';
@@ -14,6 +16,17 @@ export interface CriuPageServerOptions {
    * @default each client's first request tells
    */
   readonly headerLayout?: HeaderLayout | undefined;
+  /**
+   * Certificate, key and authorities: clients speak TLS, and show a certificate themselves.
+   * @default plain connections, from whoever reaches the port
+   */
+  readonly tls?: TlsCredentials | undefined;
+  /**
+   * What a client's certificate has to name, unless `tls` leaves names out. CRIU takes its own address
+   * for it.
+   * @default any name
+   */
+  readonly clientName?: string | undefined;
 }
 
 /** Where a {@link CriuPageServer} listens. */
@@ -31,6 +44,8 @@ export interface ListenAddress {
 export interface CriuPageServerEvents {
   /** A client has connected. */
   session: [session: PageSession];
+  /** A client did not get through the TLS handshake. */
+  refused: [error: ThawError];
 }
 
 /**
@@ -55,11 +70,20 @@ export class CriuPageServer extends EventEmitter<CriuPageServerEvents> {
   readonly #server: Server;
   readonly #sessions = new Set<PageSession>();
 
+  /** @throws INVALID_ARGUMENT when the credentials for TLS cannot be used */
   constructor(checkpoint: Checkpoint, options: CriuPageServerOptions = {}) {
     super();
+    const { tls, clientName } = options;
+    const handler = {
+      connected: (socket: Socket) => this.#serve(socket),
+      refused: (error: ThawError) => void this.emit('refused', error),
+    };
     this.#pages = new ServedPages(checkpoint);
     this.#options = options;
-    this.#server = createServer((socket) => this.#serve(socket));
+    this.#server =
+      tls === undefined
+        ? createPlainListener(handler)
+        : createTlsListener(tls, clientName, handler);
   }
 
   /** The sessions that are not over. */

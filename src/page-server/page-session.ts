@@ -1,5 +1,6 @@
 /** One client of a page server, from its first header to its end. */
 import type { Socket } from 'node:net';
+import { TLSSocket } from 'node:tls';
 import { PAGE_SIZE } from '../address.js';
 import { ThawError } from '../errors.js';
 import { HeaderReader } from './header-reader.js';
@@ -174,12 +175,26 @@ export class PageSession {
     await this.#readers.read(found, reply.subarray(layout));
     this.#requestCount += 1;
     this.#pageCount += found.pageCount;
-    await this.#send(reply);
+    await this.#send(reply, layout);
   }
 
-  /** Hands bytes to the client. Waits until it has taken all, if too much is on the way. */
-  async #send(bytes: Buffer): Promise<void> {
-    const taken = new Promise<void>((resolve) => this.#socket.write(bytes, () => resolve()));
+  /**
+   * Hands a reply to the client. Waits until it has taken all, if too much is on the way.
+   *
+   * Over TLS, header and pages get records of their own, which writes that wait together would share:
+   * CRIU reads one of the two at a wake-up, and sleeps on what its TLS library has taken in with it.
+   */
+  async #send(reply: Buffer, headerBytes: HeaderLayout): Promise<void> {
+    if (this.#socket instanceof TLSSocket) {
+      await this.#write(reply.subarray(0, headerBytes));
+      return this.#write(reply.subarray(headerBytes));
+    }
+    const taken = this.#write(reply);
     if (this.#socket.writableLength > IN_FLIGHT_BYTES_MAX) await taken;
+  }
+
+  /** Resolves once the kernel has the bytes, or the connection has ended. */
+  #write(bytes: Buffer): Promise<void> {
+    return new Promise((resolve) => this.#socket.write(bytes, () => resolve()));
   }
 }

@@ -2,6 +2,7 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
+import { Authority, tlsOptions } from '../support/certificates.js';
 import {
   criuPath,
   type DumpedTarget,
@@ -103,5 +104,18 @@ test('--persist serves restore after restore, and ends at SIGTERM', async () => 
   server.child.kill('SIGTERM');
   expect(await within(server.ended, 10_000)).toBe(143);
   expect(server.log().match(/closed after/g)).toHaveLength(2);
+  expect(server.log()).not.toContain('Error');
+});
+
+test('over TLS, with certificates that both sides check', async () => {
+  const authority = new Authority(makeDirectory());
+  const names = ['DNS:localhost', 'IP:127.0.0.1'];
+  const [ours, theirs] = ['server', 'client'].map((who) =>
+    tlsOptions(authority.certify(who, names)),
+  );
+  const server = await startPageServer(await inForm('regions'), ...(ours ?? []));
+  await restoreFrom(server.port, 'random', theirs);
+  expect(await within(server.ended, 10_000)).toBe(0);
+  expect(server.log()).toMatch(/closed after [\d,]+ pages/);
   expect(server.log()).not.toContain('Error');
 });
