@@ -99,6 +99,8 @@ TEST(RemotePagesComeInShortAnswersOfBothLayouts) {
       target.Go();
       EXPECT_EQ(target.Wait(), kRight);
       EXPECT_TRUE(right_task);
+      // A copy wakes the target before it is counted.
+      EXPECT_TRUE(rig.rig().WaitEnd(1));
       EXPECT_EQ(rig.space().figures().missing_pages.load(), 0u);
       EXPECT_EQ(rig.space().figures().poisoned_pages.load(), 0u);
       EXPECT_TRUE(rig.remote().Close());
@@ -138,6 +140,7 @@ void ExpectPoison(Kind failure, int error) {
     EXPECT_EQ(lost.b, 3u);
     rig.remote().Abandon();
     EXPECT_EQ(target.Wait(), kBusError);
+    EXPECT_TRUE(rig.rig().WaitEnd(1));
     EXPECT_EQ(rig.space().figures().missing_pages.load(), 0u);
     EXPECT_EQ(rig.space().figures().poisoned_pages.load(), 300 - lost.a / kPageSize);
   }
@@ -187,7 +190,7 @@ TEST(RemoteGoesOnOverAnotherConnection) {
 }
 
 TEST(RemotePagesThatGoAwayUnderWayStayAway) {
-  TestImage image(128);
+  TestImage image(256);
   image.AddRaw(128);
   LazyTarget target(image, [&](const LazyTarget::Self& self) {
     self.Meet();  // everything is asked for, nothing has come
