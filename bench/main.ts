@@ -3,7 +3,7 @@
  * writes them with the single measurements to FILE.
  */
 import { writeFileSync } from 'node:fs';
-import { cpus, release } from 'node:os';
+import { cpus, loadavg, release } from 'node:os';
 import { parseArgs } from 'node:util';
 import Table from 'cli-table3';
 import { endAll } from '../test/support/criu.js';
@@ -29,15 +29,23 @@ if (unknown.length > 0) {
   process.exit(2);
 }
 
-process.once('SIGINT', () => {
-  endAll();
-  process.exit(130);
-});
+for (const [signal, number] of [
+  ['SIGINT', 2],
+  ['SIGTERM', 15],
+] as const) {
+  process.once(signal, () => {
+    endAll();
+    process.exit(128 + number);
+  });
+}
 
+/** What else is at work: beside it, times tell little. */
+const loadBefore = loadavg()[0] ?? Number.NaN;
 const results: Record<string, Findings> = {};
 try {
   for (const { name, run, trials, quickTrials } of BENCHMARKS) {
     if (positionals.length > 0 && !positionals.includes(name)) continue;
+    console.error(`${name} ...`);
     const quick = values.quick ?? false;
     const findings = await run(quick ? quickTrials : trials, quick);
     results[name] = findings;
@@ -46,8 +54,15 @@ try {
 } finally {
   endAll();
 }
-const machine = { cpus: cpus().length, model: cpus()[0]?.model ?? 'unknown', kernel: release() };
-console.log(`${machine.cpus} × ${machine.model}, Linux ${machine.kernel}`);
+const machine = {
+  cpus: cpus().length,
+  model: cpus()[0]?.model ?? 'unknown',
+  kernel: release(),
+  loadBefore,
+};
+console.log(
+  `${machine.cpus} × ${machine.model}, Linux ${machine.kernel}, load ${loadBefore.toFixed(1)} before`,
+);
 if (values.json !== undefined) {
   writeFileSync(values.json, `${JSON.stringify({ machine, results }, undefined, 1)}\n`);
 }
