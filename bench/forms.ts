@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import type { Benchmark, BenchmarkTable, Findings, Row } from './benchmark.js';
 import { criuLazy, type Driver } from './lazy/drivers.js';
 import { type DumpedWorkload, workloadOfOneGib } from './lazy/dumped-workload.js';
-import { formOfOneGib } from './lazy/packed-workload.js';
+import { type FormName, formOfOneGib } from './lazy/packed-workload.js';
 import { type AccessName, runTrial, type Trial } from './lazy/trial.js';
 import { summarize } from './statistics.js';
 
@@ -28,23 +28,25 @@ interface Sample extends Trial {
   readonly cold: boolean;
 }
 
-async function listWays({ image }: DumpedWorkload): Promise<Way[]> {
-  const [raw, page, region] = [
-    await formOfOneGib('raw'),
-    await formOfOneGib('page'),
-    await formOfOneGib('region'),
-  ];
-  return [
-    { title: 'criu, plain', driver: criuLazy, pagesFile: join(image, 'pages-1.img') },
-    { title: 'thaw, plain', driver: raw.driver(true), pagesFile: raw.pagesFile },
-    { title: 'thaw, LZ4 per page', driver: page.driver(true), pagesFile: page.pagesFile },
-    { title: 'thaw, LZ4 by 64 KiB', driver: region.driver(true), pagesFile: region.pagesFile },
-  ];
+const THAW_FORMS: readonly (readonly [FormName, string])[] = [
+  ['raw', 'thaw, plain'],
+  ['page', 'thaw, LZ4 per page'],
+  ['region', 'thaw, LZ4 by 64 KiB'],
+];
+
+async function listWays({ image }: DumpedWorkload, quick: boolean): Promise<Way[]> {
+  const pagesFile = join(image, 'pages-1.img');
+  const ways: Way[] = [{ title: 'criu, plain', driver: criuLazy, pagesFile }];
+  for (const [name, title] of quick ? THAW_FORMS.slice(0, 2) : THAW_FORMS) {
+    const form = await formOfOneGib(name);
+    ways.push({ title, driver: form.driver(true), pagesFile: form.pagesFile });
+  }
+  return ways;
 }
 
 async function run(trials: number, quick: boolean): Promise<Findings> {
   const workload = await workloadOfOneGib();
-  const ways = await listWays(workload);
+  const ways = await listWays(workload, quick);
   const samples: Sample[] = [];
   const measure = async (way: Way, accesses: AccessName, cold: boolean): Promise<void> => {
     const { title, driver, pagesFile } = way;

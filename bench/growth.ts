@@ -14,7 +14,7 @@ const MIB_PAGES = 256;
 const GIB_PAGES = 1024 * MIB_PAGES;
 const TOUCHED = 20_000;
 /** The longest that the ends of a restore go on after its last page. */
-const SETTLE_MS = 1_000;
+const SETTLE_MS = 500;
 const IDLE_MS = 1_000;
 /** Fewer pages than that are filled too fast to tell how fast. */
 const FILLED_PAGES_MIN = 64 * MIB_PAGES;
