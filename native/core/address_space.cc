@@ -84,6 +84,7 @@ std::shared_ptr<AddressSpace> AddressSpace::Fork(uint64_t id, Fd* uffd) const {
   child->set_ranges_ready(ranges_ready());
   child->set_on_error(on_error());
   child->can_poison_ = can_poison_.load();
+  child->set_window_pages_max(window_pages_max());
   if (fill_wanted()) child->want_fill();
   for (uint32_t page = 0; page < plan_->data_page_count(); ++page) {
     const PageState state = states_.Get(page);

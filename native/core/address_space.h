@@ -31,9 +31,12 @@ namespace thaw {
 // What became of an attempt to install pages.
 enum class Outcome {
   kDone,
-  kDeferred,  // an event is unread, or another thread has the page: try again
-  kAwaited,   // a page server was asked; what it sends wakes whoever waits
-  kGone,      // the address space does not exist any more
+  kAwaited,    // another thread is about to install the page, or a page server was asked for it:
+               // that wakes whoever waits
+  kDeferred,   // an event is unread: try again
+  kWouldWait,  // its bytes have to come from the disk first
+  kNothing,    // nothing was missing
+  kGone,       // the address space does not exist any more
 };
 
 // Pages that could not be produced.
@@ -94,18 +97,29 @@ class AddressSpace : public std::enable_shared_from_this<AddressSpace> {
   // After an exec the process lives on, but what the uffd was for does not.
   bool IsGone() const;
 
-  // Fault thread: installs what the fault at page-aligned `vaddr` needs. `window`: more than the
-  // page itself where the program shows a pattern.
-  Outcome ServeFault(uint64_t vaddr, bool window, PageReader* reader);
+  // Most pages installed for one fault where the program shows a pattern; 1: the page alone.
+  uint32_t window_pages_max() const { return window_pages_max_; }
+  void set_window_pages_max(uint32_t pages) { window_pages_max_ = pages; }
+
+  // Fault thread: installs what the fault at page-aligned `vaddr` needs, and more where the program
+  // shows a pattern. Never waits for a disk. Sets `in_order` when the fault follows a stream.
+  // kNothing: answered with zeros.
+  Outcome ServeFault(uint64_t vaddr, PageReader* reader, bool* in_order);
+  // Any thread: the same, for a fault whose bytes are not in memory: waits for the disk. Takes the
+  // gate.
+  Outcome ServeColdFault(uint64_t vaddr, PageReader* reader);
   // Fault thread, under the exclusive gate: follows a remap, remove or unmap.
   void Apply(const abi::Message& message);
   // Fault thread: unregisters everything, closes the uffd, frees all but the figures.
   void Retire(TargetState state);
 
-  // Fill thread: installs what is missing in up to `page_count_max` pages from `page` of `extent`
-  // on; sets `page_done` to the first page behind. Takes the gate.
-  Outcome Fill(const Extent& extent, uint32_t page, uint32_t page_count_max, PageReader* reader,
-               uint32_t* page_done);
+  // Any thread: installs the first missing data page in [first, end) with those that follow it, at
+  // most `page_count_max` or one block; `next` is where to go on. Takes the gate.
+  Outcome Fill(uint32_t first, uint32_t end, uint32_t page_count_max, Patience patience,
+               PageReader* reader, uint32_t* next);
+  // Any thread: the same at the target's fill cursor, which goes round all its data pages, and
+  // jumps to where the program reads in order.
+  Outcome FillNext(uint32_t page_count_max, Patience patience, PageReader* reader);
 
   // Thread of a remote source: installs `run`, whose pages were asked for (`first`: and are claimed
   // for it). What is not installed is missing again, but for pages gone meanwhile. Takes the gate.
@@ -114,8 +128,6 @@ class AddressSpace : public std::enable_shared_from_this<AddressSpace> {
   // Image ranges that stand in a run-time range now. Takes the gate.
   std::vector<AddressRange> ImageRangesOf(uint64_t start, uint64_t end);
 
-  // A hint after Retire(): the memory it looks at may be another's by then.
-  bool IsMissing(uint32_t page) const { return states_.Get(page) == PageState::kMissing; }
   bool retired() const { return retired_.load(std::memory_order_acquire); }
 
   // Failures since the last call.
@@ -127,14 +139,23 @@ class AddressSpace : public std::enable_shared_from_this<AddressSpace> {
 
   bool TakeMemory();
   void ReleaseStates();
-  Outcome ServeData(const Extent& extent, uint64_t vaddr, const Translation& image, bool window,
-                    PageReader* reader);
-  Outcome ServeZero(uint64_t vaddr);
+  Outcome ServePage(const Extent& extent, uint64_t vaddr, const Translation& image,
+                    const PageWindow& window, PageReader* reader);
+  Outcome ServeRaw(const Extent& extent, uint64_t vaddr, const Translation& image,
+                   const PageWindow& window, PageReader* reader);
+  Outcome ServeBlock(const Extent& extent, uint64_t vaddr, const Translation& image,
+                     const PageWindow& window, PageReader* reader);
+  Outcome ServeZero(uint64_t vaddr, uint32_t page_count);
+  uint32_t CountHolePages(const Translation& image, uint64_t page_count_max) const;
+  void CountCost(PageReader* reader);
   Outcome FillRemote(const Extent& extent, uint32_t page, uint32_t page_count, uint32_t* page_done);
   Outcome InstallAsked(const Extent& extent, const PageRun& run, Figures::Counter* counter);
   Outcome Ask(const Extent& extent, uint32_t page, uint32_t page_count, uint32_t fault_page);
   Outcome ServePoisoned(uint64_t vaddr);
-  Outcome InstallRun(const Extent& extent, const PageRun& run, Figures::Counter* counter);
+  Outcome FillRange(uint32_t first, uint32_t end, uint32_t page_count_max, Patience patience,
+                    PageReader* reader, Figures::Counter* counter, uint32_t* next);
+  Outcome InstallRun(const Extent& extent, const PageRun& run, uint32_t first, uint32_t end,
+                     Figures::Counter* counter);
   Outcome InstallClaimed(const Extent& extent, const PageRun& run, uint32_t page,
                          uint32_t page_count, uint64_t vaddr, Figures::Counter* counter);
   uffd::Result Install(const Extent& extent, const PageRun& run, uint32_t page, abi::Range range,
@@ -165,6 +186,8 @@ class AddressSpace : public std::enable_shared_from_this<AddressSpace> {
   AddressMap map_;  // read by both sides, edited under the exclusive gate
   Gate gate_;
   FaultWindow window_;
+  uint32_t window_pages_max_ = 1;
+  std::atomic<uint32_t> fill_cursor_{0};  // the data page that the next fill begins with
   std::atomic<bool> retired_{false};
   std::atomic<bool> ranges_ready_{true};
   std::atomic<bool> fill_wanted_{false};

@@ -6,6 +6,7 @@
 #include <csignal>
 
 #include "address_space.h"
+#include "clock.h"
 #include "syscall.h"
 #include "uffd.h"
 
@@ -15,79 +16,113 @@ namespace {
 // Failures kept for the control plane; more of them only count.
 constexpr size_t kErrorsMax = 1024;
 
+// Pages installed by background work before it lets the gate go: events are read in between.
+constexpr uint32_t kGatePages = 16;
+
 abi::Range PageRange(uint64_t vaddr, uint32_t page_count) {
   return {vaddr, page_count * kPageSize};
 }
 
 }  // namespace
 
-Outcome AddressSpace::ServeFault(uint64_t vaddr, bool window, PageReader* reader) {
+Outcome AddressSpace::ServeFault(uint64_t vaddr, PageReader* reader, bool* in_order) {
   const Translation image = map_.ToImage(vaddr);
-  const int64_t index = image.found ? plan_->FindExtent(image.address) : -1;
-  if (index < 0) return ServeZero(vaddr);
-  const Extent extent = plan_->extent(static_cast<uint32_t>(index));
-  if (extent.kind != kExtentData) return ServeZero(vaddr);
-  const uint32_t page_index =
-      extent.page_index + static_cast<uint32_t>((image.address - extent.vaddr) / kPageSize);
-  if (states_.Claim(page_index)) return ServeData(extent, vaddr, image, window, reader);
-  switch (states_.Get(page_index)) {
-    case PageState::kMissing:
-      return Outcome::kDeferred;
-    case PageState::kInFlight:
-      return plan_->source(extent.source).remote() == nullptr ? Outcome::kDeferred
-                                                              : Outcome::kAwaited;
-    case PageState::kPoisoned:
-      return ServePoisoned(vaddr);
-    case PageState::kResident:
-    case PageState::kRemoved:
-      break;
+  if (!image.found) return ServeZero(vaddr, 1);
+  const uint32_t first_page = plan_->FirstPageFrom(image.address);
+  const auto are_present = [&](uint64_t count) {
+    const uint32_t first =
+        first_page - static_cast<uint32_t>(std::min<uint64_t>(count, first_page));
+    return states_.FindMissing(first, first_page) == first_page;
+  };
+  // Nothing is installed, or asked for, that may not get in.
+  const uint32_t page_count_max = ranges_ready() ? window_pages_max_ : 1;
+  const PageWindow window = window_.Decide(vaddr / kPageSize, page_count_max, are_present);
+  *in_order = window.in_order;
+  if (window.end - window.first > 1) Add(figures_->window_faults, 1);
+  const int64_t index = plan_->FindExtent(image.address);
+  if (index < 0 || plan_->extent(static_cast<uint32_t>(index)).kind != kExtentData) {
+    return ServeZero(vaddr, CountHolePages(image, window.end - vaddr / kPageSize));
   }
-  // Installed by the fill meanwhile (then it is present: EEXIST), or discarded by the target since:
-  // then it is zero for ever.
-  return ServeZero(vaddr);
+  return ServePage(plan_->extent(static_cast<uint32_t>(index)), vaddr, image, window, reader);
 }
 
-// The faulted page is claimed.
-Outcome AddressSpace::ServeData(const Extent& extent, uint64_t vaddr, const Translation& image,
-                                bool window, PageReader* reader) {
-  const uint64_t runtime_page = vaddr / kPageSize;
-  const bool remote = plan_->source(extent.source).remote() != nullptr;
-  // Of a page server nothing is asked that may not get in when it comes.
-  if (remote && !ranges_ready()) window = false;
-  const PageWindow wanted =
-      window ? window_.Decide(runtime_page) : PageWindow{runtime_page, runtime_page + 1};
-  const uint32_t page = static_cast<uint32_t>((image.address - extent.vaddr) / kPageSize);
-  if (extent.block_pages != 0) {
-    // The faulted page first; the rest of what was decoded with it afterwards.
-    const PageRun run = reader->Read(
-        *plan_, extent, page, static_cast<uint32_t>(wanted.end - runtime_page), Patience::kWait);
-    const Outcome outcome = InstallClaimed(extent, run, page, 1, vaddr, &figures_->demand_pages);
-    if (outcome != Outcome::kDone || run.error != 0) return outcome;
-    return InstallRun(extent, run, &figures_->demand_pages) == Outcome::kGone ? Outcome::kGone
-                                                                              : Outcome::kDone;
+// Pages without stored bytes from `image` on.
+uint32_t AddressSpace::CountHolePages(const Translation& image, uint64_t page_count_max) const {
+  const uint64_t end = image.address + std::min(image.byte_length, page_count_max * kPageSize);
+  for (uint32_t i = plan_->FirstExtentFrom(image.address); i < plan_->extent_count(); ++i) {
+    const Extent extent = plan_->extent(i);
+    if (extent.vaddr >= end) break;
+    if (extent.kind != kExtentData) continue;
+    return static_cast<uint32_t>((extent.vaddr - image.address) / kPageSize);
   }
-  // One copy over every unclaimed page of the window, as far as extent and segment reach.
+  return static_cast<uint32_t>((end - image.address) / kPageSize);
+}
+
+Outcome AddressSpace::ServePage(const Extent& extent, uint64_t vaddr, const Translation& image,
+                                const PageWindow& window, PageReader* reader) {
+  const uint32_t page_index =
+      extent.page_index + static_cast<uint32_t>((image.address - extent.vaddr) / kPageSize);
+  while (!states_.Claim(page_index)) {
+    switch (states_.Get(page_index)) {
+      case PageState::kMissing:
+        continue;
+      case PageState::kInFlight:
+        Add(figures_->awaited_faults, 1);
+        return Outcome::kAwaited;
+      case PageState::kPoisoned:
+        return ServePoisoned(vaddr);
+      case PageState::kResident:
+      case PageState::kRemoved:
+        // Installed by the fill meanwhile (then it is present: EEXIST), or discarded by the target
+        // since: then it is zero for ever.
+        return ServeZero(vaddr, 1);
+    }
+  }
+  const Outcome outcome = extent.block_pages == 0
+                              ? ServeRaw(extent, vaddr, image, window, reader)
+                              : ServeBlock(extent, vaddr, image, window, reader);
+  CountCost(reader);
+  if (window.in_order) {
+    // The fill goes on where the window ends.
+    const uint64_t ahead = window.end - vaddr / kPageSize;
+    if (page_index + ahead < plan_->data_page_count()) {
+      fill_cursor_.store(static_cast<uint32_t>(page_index + ahead), std::memory_order_relaxed);
+    }
+  }
+  return outcome;
+}
+
+// One copy over every unclaimed page of the window, as far as extent and segment reach. The faulted
+// page is claimed.
+Outcome AddressSpace::ServeRaw(const Extent& extent, uint64_t vaddr, const Translation& image,
+                               const PageWindow& window, PageReader* reader) {
+  const uint64_t runtime_page = vaddr / kPageSize;
+  const uint32_t page = static_cast<uint32_t>((image.address - extent.vaddr) / kPageSize);
   uint32_t first = page;
   const uint32_t first_min =
       page - static_cast<uint32_t>(
-                 std::min<uint64_t>({runtime_page - wanted.first, page, image.before / kPageSize}));
+                 std::min<uint64_t>({runtime_page - window.first, page, image.before / kPageSize}));
   while (first > first_min && states_.Claim(extent.page_index + first - 1)) --first;
   const uint64_t after =
-      std::min<uint64_t>({wanted.end - runtime_page - 1, extent.page_count - page - 1,
+      std::min<uint64_t>({window.end - runtime_page - 1, extent.page_count - page - 1,
                           image.byte_length / kPageSize - 1});
   const uint32_t behind =
       states_.ClaimRun(extent.page_index + page + 1, static_cast<uint32_t>(after));
   const uint32_t count = page - first + 1 + behind;
-  if (remote) return Ask(extent, first, count, page);
-  const PageRun run = reader->Read(*plan_, extent, first, count, Patience::kWait);
-  if (run.page_count == count) {
+  if (plan_->source(extent.source).remote() != nullptr) return Ask(extent, first, count, page);
+  const PageRun run = reader->Read(*plan_, extent, first, count, Patience::kNoWait);
+  if (run.page_count == count && run.error != EAGAIN) {
     return InstallClaimed(extent, run, first, count, vaddr - (page - first) * kPageSize,
                           &figures_->demand_pages);
   }
-  // Something in the window cannot be read: then the faulted page alone.
+  // Something in the window cannot be read, or not at once: then the faulted page alone.
   Unclaim(extent.page_index + first, page - first);
   Unclaim(extent.page_index + page + 1, behind);
-  const PageRun alone = reader->Read(*plan_, extent, page, 1, Patience::kWait);
+  const PageRun alone = reader->Read(*plan_, extent, page, 1, Patience::kNoWait);
+  if (alone.error == EAGAIN) {
+    Unclaim(extent.page_index + page, 1);
+    return Outcome::kWouldWait;
+  }
   return InstallClaimed(extent, alone, page, 1, vaddr, &figures_->demand_pages);
 }
 
@@ -103,44 +138,132 @@ Outcome AddressSpace::ServePoisoned(uint64_t vaddr) {
   return Outcome::kDone;
 }
 
-Outcome AddressSpace::ServeZero(uint64_t vaddr) {
-  const uffd::Result result = uffd::Zeropage(uffd_.get(), PageRange(vaddr, 1));
+// The faulted page, which is claimed, first; the rest of what was decoded with it afterwards.
+Outcome AddressSpace::ServeBlock(const Extent& extent, uint64_t vaddr, const Translation& image,
+                                 const PageWindow& window, PageReader* reader) {
+  const uint32_t page = static_cast<uint32_t>((image.address - extent.vaddr) / kPageSize);
+  const uint32_t ahead = static_cast<uint32_t>(window.end - vaddr / kPageSize);
+  const PageRun run = reader->Read(*plan_, extent, page, ahead, Patience::kNoWait);
+  if (run.error == EAGAIN) {
+    Unclaim(extent.page_index + page, 1);
+    return Outcome::kWouldWait;
+  }
+  const Outcome outcome = InstallClaimed(extent, run, page, 1, vaddr, &figures_->demand_pages);
+  if (outcome != Outcome::kDone || run.error != 0) return outcome;
+  const Outcome rest = InstallRun(extent, run, run.first_page, run.first_page + run.page_count,
+                                  &figures_->demand_pages);
+  return rest == Outcome::kGone ? Outcome::kGone : Outcome::kDone;
+}
+
+Outcome AddressSpace::ServeColdFault(uint64_t vaddr, PageReader* reader) {
+  gate_.LockShared();
+  const Translation image = map_.ToImage(vaddr);
+  gate_.UnlockShared();
+  Outcome outcome = Outcome::kNothing;
+  if (image.found) {
+    const uint32_t first = plan_->FirstPageFrom(image.address);
+    uint32_t next;
+    outcome =
+        FillRange(first, first + 1, 1, Patience::kWait, reader, &figures_->demand_pages, &next);
+  }
+  if (outcome == Outcome::kDeferred) return outcome;
+  // Others may have settled it, or moved it away: whoever waits has to look again.
+  gate_.LockShared();
+  if (!retired()) uffd::Wake(uffd_.get(), PageRange(vaddr, 1));
+  gate_.UnlockShared();
+  return outcome;
+}
+
+// `page_count` pages: none of them has stored bytes, or the one has been dealt with.
+Outcome AddressSpace::ServeZero(uint64_t vaddr, uint32_t page_count) {
+  const uffd::Result result = uffd::Zeropage(uffd_.get(), PageRange(vaddr, page_count));
+  // Present pages behind the first end the run early: that is enough.
+  if (result.bytes > 0) {
+    Add(figures_->zeroed_pages, result.bytes / kPageSize);
+    return Outcome::kNothing;
+  }
   switch (result.error) {
-    case 0:
-      Add(figures_->zeroed_pages, 1);
-      return Outcome::kDone;
     case EAGAIN:
     case ENOMEM:
       return Outcome::kDeferred;
     case ESRCH:
       return Outcome::kGone;
     default:
-      // Present already (EEXIST), or not registered any more (ENOENT): the thread only has to look
-      // again.
+      // A run that crosses the border of a VMA (ENOENT) says nothing of its first page.
+      if (page_count > 1) return ServeZero(vaddr, 1);
+      // Present already (EEXIST), or not registered any more: the thread only has to look again.
       uffd::Wake(uffd_.get(), PageRange(vaddr, 1));
-      return Outcome::kDone;
+      return Outcome::kNothing;
   }
 }
 
-Outcome AddressSpace::Fill(const Extent& extent, uint32_t page, uint32_t page_count_max,
-                           PageReader* reader, uint32_t* page_done) {
-  if (plan_->source(extent.source).remote() != nullptr) {
-    return FillRemote(extent, page, page_count_max, page_done);
+Outcome AddressSpace::FillNext(uint32_t page_count_max, Patience patience, PageReader* reader) {
+  const uint32_t count = plan_->data_page_count();
+  uint32_t cursor = fill_cursor_.load(std::memory_order_relaxed);
+  for (;;) {
+    if (retired()) return Outcome::kGone;
+    // Not under the gate: a page state that is out of date costs one turn.
+    uint32_t first = states_.FindMissing(cursor, count);
+    if (first == count) first = states_.FindMissing(0, cursor);
+    if (first == count || states_.Get(first) != PageState::kMissing) return Outcome::kNothing;
+    const uint32_t end = std::min(first + page_count_max, count);
+    // Taken, so that fillers do not meet.
+    if (!fill_cursor_.compare_exchange_strong(cursor, end)) continue;
+    uint32_t next = first;
+    return Fill(first, end, page_count_max, patience, reader, &next);
   }
-  const PageRun run = reader->Read(*plan_, extent, page, page_count_max, Patience::kWait);
-  *page_done = run.first_page + run.page_count;
-  gate_.LockShared();
+}
+
+Outcome AddressSpace::Fill(uint32_t first, uint32_t end, uint32_t page_count_max, Patience patience,
+                           PageReader* reader, uint32_t* next) {
+  const uint64_t start_ns = MonotonicNs();
   const Outcome outcome =
-      retired() ? Outcome::kGone : InstallRun(extent, run, &figures_->filled_pages);
-  gate_.UnlockShared();
+      FillRange(first, end, page_count_max, patience, reader, &figures_->filled_pages, next);
+  Add(figures_->fill_ns, MonotonicNs() - start_ns);
   return outcome;
 }
 
-// Claims and installs what is still missing of `run`.
-Outcome AddressSpace::InstallRun(const Extent& extent, const PageRun& run,
-                                 Figures::Counter* counter) {
-  const uint32_t end = run.first_page + run.page_count;
-  for (uint32_t page = run.first_page; page < end;) {
+Outcome AddressSpace::FillRange(uint32_t first, uint32_t end, uint32_t page_count_max,
+                                Patience patience, PageReader* reader, Figures::Counter* counter,
+                                uint32_t* next) {
+  *next = first = states_.FindMissing(first, end);
+  if (first >= end) return Outcome::kNothing;
+  const Extent extent = plan_->extent(plan_->FindExtentOfPage(first));
+  const uint32_t page = first - extent.page_index;
+  const uint32_t count = std::min({page_count_max, end - first, extent.page_count - page});
+  if (plan_->source(extent.source).remote() != nullptr) {
+    uint32_t page_done = page;
+    const Outcome outcome = FillRemote(extent, page, count, &page_done);
+    *next = extent.page_index + page_done;
+    return outcome;
+  }
+  const PageRun run = reader->Read(*plan_, extent, page, count, patience);
+  CountCost(reader);
+  if (run.error == EAGAIN) return Outcome::kWouldWait;
+  const uint32_t run_end = run.first_page + run.page_count;
+  for (uint32_t at = run.first_page; at < run_end; at += kGatePages) {
+    const uint32_t to = std::min(at + kGatePages, run_end);
+    gate_.LockShared();
+    const Outcome outcome = retired() ? Outcome::kGone : InstallRun(extent, run, at, to, counter);
+    gate_.UnlockShared();
+    if (outcome != Outcome::kDone) return outcome;
+  }
+  *next = extent.page_index + run_end;
+  return Outcome::kDone;
+}
+
+void AddressSpace::CountCost(PageReader* reader) {
+  const ReadCost cost = reader->TakeCost();
+  if (cost.raw_bytes > 0) Add(figures_->raw_bytes, cost.raw_bytes);
+  if (cost.lz4_bytes > 0) Add(figures_->lz4_bytes, cost.lz4_bytes);
+  if (cost.decode_ns > 0) Add(figures_->decode_ns, cost.decode_ns);
+  if (cost.stalled_ns > 0) Add(figures_->stalled_ns, cost.stalled_ns);
+}
+
+// Claims and installs what is still missing of pages [first, end) of `extent`, which `run` holds.
+Outcome AddressSpace::InstallRun(const Extent& extent, const PageRun& run, uint32_t first,
+                                 uint32_t end, Figures::Counter* counter) {
+  for (uint32_t page = first; page < end;) {
     const uint64_t image_vaddr = extent.vaddr + page * kPageSize;
     const Translation runtime = map_.ToRuntime(image_vaddr);
     if (!runtime.found) {
@@ -154,6 +277,10 @@ Outcome AddressSpace::InstallRun(const Extent& extent, const PageRun& run,
       continue;
     }
     const Outcome outcome = InstallClaimed(extent, run, page, count, runtime.address, counter);
+    if (outcome == Outcome::kDeferred) {
+      // Given back: a fault that came meanwhile was told to wait for this copy.
+      uffd::Wake(uffd_.get(), PageRange(runtime.address, count));
+    }
     if (outcome != Outcome::kDone) return outcome;
     page += count;
   }

@@ -17,7 +17,8 @@ Outcome AddressSpace::Ask(const Extent& extent, uint32_t page, uint32_t page_cou
           ->Ask({shared_from_this(), extent, page, page_count, fault_page, MonotonicNs()});
   if (error == 0) return Outcome::kAwaited;
   Unclaim(extent.page_index + page, page_count);
-  return InstallRun(extent, {page, page_count, false, 0, error}, &figures_->filled_pages);
+  return InstallRun(extent, {page, page_count, false, 0, error}, page, page + page_count,
+                    &figures_->filled_pages);
 }
 
 Outcome AddressSpace::FillRemote(const Extent& extent, uint32_t page, uint32_t page_count,
@@ -40,7 +41,9 @@ Outcome AddressSpace::Deliver(const Extent& extent, const PageRun& run, bool dem
   Outcome outcome = Outcome::kGone;
   if (!retired()) {
     Figures::Counter* const counter = demand ? &figures_->demand_pages : &figures_->filled_pages;
-    outcome = first ? InstallAsked(extent, run, counter) : InstallRun(extent, run, counter);
+    outcome =
+        first ? InstallAsked(extent, run, counter)
+              : InstallRun(extent, run, run.first_page, run.first_page + run.page_count, counter);
   }
   gate_.UnlockShared();
   return outcome;

@@ -1,166 +1,255 @@
 #include "background_fill.h"
 
+#include <sched.h>
+
 #include <algorithm>
 #include <chrono>
 
+#include "clock.h"
+#include "fault_pace.h"
 #include "thread_name.h"
 
 namespace thaw {
 namespace {
 
-constexpr uint32_t kChunkPages = 16;
-// Faults waiting at one read above which the fill makes room, and for how long.
-constexpr uint32_t kQueuedFaultsHot = 2;
-constexpr std::chrono::microseconds kPause(200);
-// The same while the network is waited for, which takes longer.
-constexpr std::chrono::microseconds kAwaitingPause(1000);
+// One piece of work: about as long as a fault may have to wait for it.
+constexpr uint32_t kPiecePages = 16;
+// The same from a disk, where long reads pay and no fault thread waits.
+constexpr uint32_t kColdPiecePages = 256;
+// Threads that may wait for the disk at once.
+constexpr uint32_t kReaders = 4;
+// Before background work looks again whether it may go on.
+constexpr std::chrono::microseconds kPause(500);
 
-std::vector<AddressRange> WholePlan(const Plan& plan) {
-  std::vector<AddressRange> ranges;
-  for (uint32_t i = 0; i < plan.region_count(); ++i) {
-    ranges.push_back({plan.region_start(i), plan.region_end(i)});
-  }
-  return ranges;
+// Before a target is looked at again when nothing of it was missing.
+constexpr uint64_t kRestNs = 10'000'000;
+
+uint32_t CountCpus() {
+  cpu_set_t cpus;
+  if (::sched_getaffinity(0, sizeof(cpus), &cpus) != 0) return 1;
+  return static_cast<uint32_t>(CPU_COUNT(&cpus));
 }
 
 }  // namespace
 
+void BackgroundFill::Configure(const Options& options) {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  const uint32_t threads =
+      options.thread_count != 0 ? options.thread_count : std::min(2u, CountCpus());
+  filler_count_ = std::min(threads - 1, kReaders);
+  bytes_per_second_ = options.bytes_per_second;
+  fault_thread_fills_ = bytes_per_second_ == 0;
+}
+
 void BackgroundFill::Start() {
-  thread_ = std::thread([this] { Run(); });
+  Configure({});
+  for (uint32_t i = 0; i < kReaders; ++i) threads_.emplace_back([this, i] { Run(i); });
 }
 
 void BackgroundFill::Stop() {
-  if (!thread_.joinable()) return;
   {
     const std::lock_guard<std::mutex> lock(mutex_);
     stopping_ = true;
+    ++news_;
   }
   changed_.notify_all();
-  thread_.join();
+  for (std::thread& thread : threads_) thread.join();
+  threads_.clear();
 }
 
 void BackgroundFill::AddTarget(std::shared_ptr<AddressSpace> space) {
   space->want_fill();
-  Job job;
-  job.ranges = WholePlan(space->plan());
-  job.space = std::move(space);
   {
     const std::lock_guard<std::mutex> lock(mutex_);
-    // A job goes on until its target is complete or gone; a second would do nothing.
-    if (IsQueued(job.space.get())) return;
-    jobs_.push_back(std::move(job));
+    const bool known =
+        std::any_of(targets_.begin(), targets_.end(),
+                    [&](const std::shared_ptr<Target>& it) { return it->space == space; });
+    if (known) return;
+    auto target = std::make_shared<Target>();
+    target->space = std::move(space);
+    targets_.push_back(std::move(target));
+    ++news_;
   }
   changed_.notify_all();
+  servicer_->Wake();
 }
 
-bool BackgroundFill::IsQueued(const AddressSpace* space) const {
-  if (current_ == space) return true;
-  return std::any_of(jobs_.begin(), jobs_.end(),
-                     [space](const Job& job) { return !job.prefetch && job.space.get() == space; });
+void BackgroundFill::Remove(const AddressSpace* space) {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  targets_.erase(
+      std::remove_if(targets_.begin(), targets_.end(),
+                     [&](const std::shared_ptr<Target>& it) { return it->space.get() == space; }),
+      targets_.end());
 }
 
 void BackgroundFill::Prefetch(std::shared_ptr<AddressSpace> space, uint64_t start, uint64_t end,
                               uint64_t request_id) {
-  Job job;
-  job.ranges = space->ImageRangesOf(start, end);
-  job.space = std::move(space);
-  job.prefetch = true;
-  job.request_id = request_id;
+  PrefetchJob job{space, {}, request_id};
+  for (const AddressRange& range : space->ImageRangesOf(start, end)) {
+    const uint32_t first = space->plan().FirstPageFrom(range.start);
+    job.ranges.push_back({first, space->plan().FirstPageFrom(range.end)});
+  }
+  std::reverse(job.ranges.begin(), job.ranges.end());
   {
     const std::lock_guard<std::mutex> lock(mutex_);
-    jobs_.push_front(std::move(job));
+    prefetches_.push_back(std::move(job));
+    ++news_;
   }
   changed_.notify_all();
 }
 
-void BackgroundFill::Run() {
+void BackgroundFill::ServeColdFault(ColdFault fault) {
+  {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    cold_faults_.push_back(std::move(fault));
+    ++news_;
+  }
+  changed_.notify_one();
+}
+
+void BackgroundFill::Run(uint32_t index) {
   NameThread("thaw-fill");
-  std::unique_lock<std::mutex> lock(mutex_);
+  PageReader reader;
+  Lock lock(mutex_);
   while (!stopping_) {
-    if (jobs_.empty()) {
+    const uint64_t news = news_;
+    if (RunColdFault(&lock, &reader) || RunPrefetch(&lock, &reader)) continue;
+    if (RunFill(&lock, index, &reader)) continue;
+    if (news != news_) continue;  // while the lock was not held
+    if (targets_.empty() || index >= std::max(1u, filler_count_)) {
       // Without a limit: new work and the end wake it.
       changed_.wait(lock);
-      continue;
-    }
-    Job job = std::move(jobs_.front());
-    jobs_.pop_front();
-    current_ = job.prefetch ? nullptr : job.space.get();
-    lock.unlock();
-    const Step step = Advance(&job);
-    if (step == Step::kEnd) End(job);
-    lock.lock();
-    current_ = nullptr;
-    if (step != Step::kEnd) {
-      // A prefetch goes on until it is done; targets take turns.
-      if (job.prefetch) {
-        jobs_.push_front(std::move(job));
-      } else {
-        jobs_.push_back(std::move(job));
-      }
-    }
-    const bool hot = servicer_->queued_faults() >= kQueuedFaultsHot;
-    const auto pause = step == Step::kAwaiting ? kAwaitingPause : kPause;
-    if ((hot || step == Step::kBlocked || step == Step::kAwaiting) && !stopping_) {
-      changed_.wait_for(lock, pause);
+    } else {
+      changed_.wait_for(lock, kPause);
     }
   }
 }
 
-// One piece of work: finds the next missing page at the cursor and installs what stands with it.
-BackgroundFill::Step BackgroundFill::Advance(Job* job) {
-  AddressSpace* const space = job->space.get();
-  const Plan& plan = space->plan();
-  while (job->at < job->ranges.size()) {
-    if (space->retired()) return Step::kEnd;
-    AddressRange& range = job->ranges[job->at];
-    const uint32_t index = plan.FirstExtentFrom(range.start);
-    if (index == plan.extent_count() || plan.extent(index).vaddr >= range.end) {
-      ++job->at;
-      continue;
-    }
-    const Extent extent = plan.extent(index);
-    if (extent.kind != kExtentData) {
-      range.start = extent.end();
-      if (range.start >= range.end) ++job->at;
-      continue;
-    }
-    const uint64_t from = std::max(extent.vaddr, range.start);
-    const uint64_t to = std::min(extent.end(), range.end);
-    uint32_t page = static_cast<uint32_t>((from - extent.vaddr) / kPageSize);
-    const uint32_t end = static_cast<uint32_t>((to - extent.vaddr) / kPageSize);
-    while (page < end && !space->IsMissing(extent.page_index + page)) ++page;
-    range.start = extent.vaddr + page * kPageSize;
-    if (page == end) {
-      if (range.start >= range.end) ++job->at;
-      continue;
-    }
-    uint32_t done = page;
-    const Outcome outcome =
-        space->Fill(extent, page, std::min(kChunkPages, end - page), &reader_, &done);
-    if (outcome == Outcome::kGone) {
-      job->gone = true;
-      return Step::kEnd;
-    }
-    if (outcome == Outcome::kDeferred) return Step::kBlocked;
-    if (outcome == Outcome::kAwaited) return Step::kAwaiting;
-    range.start = extent.vaddr + done * kPageSize;
-    if (range.start >= range.end) ++job->at;
-    return Step::kProgress;
+bool BackgroundFill::RunColdFault(Lock* lock, PageReader* reader) {
+  if (cold_faults_.empty()) return false;
+  ColdFault fault = std::move(cold_faults_.front());
+  cold_faults_.pop_front();
+  lock->unlock();
+  AddressSpace* const space = fault.space.get();
+  const Outcome outcome = space->ServeColdFault(fault.vaddr, reader);
+  if (outcome == Outcome::kDone) {
+    space->figures().cold_latency.Record(MonotonicNs() - fault.read_ns);
   }
-  if (job->prefetch || space->retired() || space->complete()) return Step::kEnd;
-  // Pages that another thread had claimed may have come back: it could not install them.
-  job->ranges = WholePlan(plan);
-  job->at = 0;
-  return space->asks_remotes() ? Step::kAwaiting : Step::kBlocked;
+  if (outcome != Outcome::kDeferred) Tell(fault.space, outcome == Outcome::kGone);
+  lock->lock();
+  if (outcome != Outcome::kDeferred) return true;
+  cold_faults_.push_back(std::move(fault));
+  changed_.wait_for(*lock, kPause);
+  return true;
 }
 
-void BackgroundFill::End(const Job& job) {
-  // Complete or gone. The id may be another target's by now.
-  const uint64_t id = job.space->id();
-  if (servicer_->Find(id) == job.space) servicer_->Notify(id, job.gone);
-  if (job.prefetch) {
+bool BackgroundFill::RunPrefetch(Lock* lock, PageReader* reader) {
+  if (prefetches_.empty()) return false;
+  PrefetchJob job = std::move(prefetches_.front());
+  prefetches_.pop_front();
+  lock->unlock();
+  const Outcome outcome = AdvancePrefetch(&job, reader);
+  const bool ends = outcome == Outcome::kGone || job.ranges.empty();
+  if (ends) {
+    Tell(job.space, outcome == Outcome::kGone);
     sink_({PagerEventKind::kPrefetchDone, 0, job.space->id(), job.request_id, 0, 0});
   }
+  lock->lock();
+  if (!ends) prefetches_.push_front(std::move(job));
+  const bool hot = servicer_->pace().IsHot(MonotonicNs());
+  if (!ends && (hot || outcome == Outcome::kDeferred)) changed_.wait_for(*lock, kPause);
+  return true;
+}
+
+// One piece of it.
+Outcome BackgroundFill::AdvancePrefetch(PrefetchJob* job, PageReader* reader) {
+  if (job->ranges.empty()) return Outcome::kNothing;
+  PageRange& range = job->ranges.back();
+  const Outcome outcome =
+      job->space->Fill(range.first, range.end, kPiecePages, Patience::kWait, reader, &range.first);
+  if (range.first >= range.end) job->ranges.pop_back();
+  return outcome;
+}
+
+// One piece of the fill by a thread of ours; false when there is none to be done now.
+bool BackgroundFill::RunFill(Lock* lock, uint32_t index, PageReader* reader) {
+  if (index >= std::max(1u, filler_count_)) return false;
+  const uint64_t now_ns = MonotonicNs();
+  if (targets_.empty() || !servicer_->pace().IsCalm(now_ns)) return false;
+  // Where the fault thread fills alone, this one has what comes from the disk.
+  const std::shared_ptr<Target> target =
+      TakeTurn(now_ns, filler_count_ == 0 && fault_thread_fills_);
+  if (target == nullptr || !TakeAllowance(now_ns)) return false;
+  const bool cold = target->cold;
+  lock->unlock();
+  const Figures::Counter& stalled_ns = target->space->figures().stalled_ns;
+  const uint64_t stalled_before_ns = stalled_ns;
+  const Outcome outcome =
+      target->space->FillNext(cold ? kColdPiecePages : kPiecePages, Patience::kWait, reader);
+  EndTurn(target.get(), outcome);
+  lock->lock();
+  if (cold && stalled_ns == stalled_before_ns) {
+    target->cold = false;
+    servicer_->Wake();
+  }
+  return outcome == Outcome::kDone;
+}
+
+bool BackgroundFill::Step(PageReader* reader) {
+  std::shared_ptr<Target> target;
+  {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    if (!fault_thread_fills_) return false;
+    const uint64_t now_ns = MonotonicNs();
+    for (size_t i = 0; i < targets_.size() && (target == nullptr || target->cold); ++i) {
+      target = TakeTurn(now_ns, false);
+    }
+    if (target == nullptr || target->cold) return false;
+  }
+  const Outcome outcome = target->space->FillNext(kPiecePages, Patience::kNoWait, reader);
+  if (outcome == Outcome::kWouldWait) {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    target->cold = true;
+    ++news_;
+    changed_.notify_all();
+    return true;
+  }
+  EndTurn(target.get(), outcome);
+  return outcome == Outcome::kDone;
+}
+
+std::shared_ptr<BackgroundFill::Target> BackgroundFill::TakeTurn(uint64_t now_ns, bool cold_only) {
+  for (size_t i = 0; i < targets_.size(); ++i) {
+    const std::shared_ptr<Target>& target = targets_[turn_++ % targets_.size()];
+    if (target->rests_until_ns <= now_ns && (target->cold || !cold_only)) return target;
+  }
+  return nullptr;
+}
+
+// Whether the rate allows a piece of work now; if so, it is taken into account.
+bool BackgroundFill::TakeAllowance(uint64_t now_ns) {
+  if (bytes_per_second_ == 0) return true;
+  if (now_ns < allowed_from_ns_) return false;
+  constexpr uint64_t kSecondNs = 1'000'000'000;
+  allowed_from_ns_ = now_ns + kPiecePages * kPageSize * kSecondNs / bytes_per_second_;
+  return true;
+}
+
+void BackgroundFill::EndTurn(Target* target, Outcome outcome) {
+  const std::shared_ptr<AddressSpace>& space = target->space;
+  if (outcome == Outcome::kNothing) {
+    // Everything is in flight; what cannot be installed comes back.
+    const std::lock_guard<std::mutex> lock(mutex_);
+    target->rests_until_ns = MonotonicNs() + kRestNs;
+  }
+  const bool ends = outcome == Outcome::kGone || space->retired() || space->complete();
+  if (ends) Remove(space.get());
+  if (ends || space->has_errors()) Tell(space, outcome == Outcome::kGone);
+}
+
+// Has the fault thread look at a target. The id may be another's by now.
+void BackgroundFill::Tell(const std::shared_ptr<AddressSpace>& space, bool gone) {
+  if (servicer_->Find(space->id()) == space) servicer_->Notify(space->id(), gone);
 }
 
 }  // namespace thaw

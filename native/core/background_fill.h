@@ -1,10 +1,14 @@
-// Brings in what nobody has asked for yet: whole targets in turn, and ranges on request.
+// Brings in what nobody has asked for yet, whole targets in turn and ranges on request, and what
+// has been asked for but has to come from the disk.
 //
-// One thread. It never holds up a fault: it works in short pieces, and pauses while faults queue
-// up. Thread-safety: all public calls from any thread.
+// Threads of its own, and the fault thread while that has nothing better to do (Step): a thread
+// that fills between looks for faults needs no waking when one comes. All make room for faults
+// (FaultPace), and the others spread only while there are none. Thread-safety: all public calls
+// from any thread.
 #ifndef THAW_NATIVE_CORE_BACKGROUND_FILL_H_
 #define THAW_NATIVE_CORE_BACKGROUND_FILL_H_
 
+#include <atomic>
 #include <condition_variable>
 #include <cstdint>
 #include <deque>
@@ -19,12 +23,19 @@
 
 namespace thaw {
 
-class BackgroundFill {
+class BackgroundFill : public BackgroundWork {
  public:
   BackgroundFill(PagerEventSink sink, FaultServicer* servicer)
       : sink_(std::move(sink)), servicer_(servicer) {}
   ~BackgroundFill() { Stop(); }
 
+  struct Options {
+    uint32_t thread_count = 0;      // that fill at once, the fault thread included; 0: by the CPUs
+    uint64_t bytes_per_second = 0;  // of the fill; 0: unlimited
+  };
+
+  // To be set before the first target.
+  void Configure(const Options& options);
   void Start();
   void Stop();
 
@@ -35,33 +46,54 @@ class BackgroundFill {
   void Prefetch(std::shared_ptr<AddressSpace> space, uint64_t start, uint64_t end,
                 uint64_t request_id);
 
- private:
-  struct Job {
-    std::shared_ptr<AddressSpace> space;
-    std::vector<AddressRange>
-        ranges;  // image addresses still to do; the cursor is ranges[at].start
-    size_t at = 0;
-    bool prefetch = false;
-    uint64_t request_id = 0;
-    bool gone = false;
-  };
-  // kAwaiting: a page server has enough to do.
-  enum class Step { kProgress, kBlocked, kAwaiting, kEnd };
+  // BackgroundWork, for the fault thread.
+  bool Step(PageReader* reader) override;
+  void ServeColdFault(ColdFault fault) override;
 
-  void Run();
-  Step Advance(Job* job);
-  bool IsQueued(const AddressSpace* space) const;
-  void End(const Job& job);
+ private:
+  struct PageRange {
+    uint32_t first;
+    uint32_t end;
+  };
+  struct PrefetchJob {
+    std::shared_ptr<AddressSpace> space;
+    std::vector<PageRange> ranges;  // still to do, the next one last
+    uint64_t request_id;
+  };
+  // A target that is being filled.
+  struct Target {
+    std::shared_ptr<AddressSpace> space;
+    bool cold = false;  // the fault thread found that its bytes have to come from the disk
+    uint64_t rests_until_ns = 0;
+  };
+  using Lock = std::unique_lock<std::mutex>;
+
+  void Run(uint32_t index);
+  bool RunColdFault(Lock* lock, PageReader* reader);
+  bool RunPrefetch(Lock* lock, PageReader* reader);
+  bool RunFill(Lock* lock, uint32_t index, PageReader* reader);
+  Outcome AdvancePrefetch(PrefetchJob* job, PageReader* reader);
+  std::shared_ptr<Target> TakeTurn(uint64_t now_ns, bool cold_only);
+  bool TakeAllowance(uint64_t now_ns);
+  void EndTurn(Target* target, Outcome outcome);
+  void Tell(const std::shared_ptr<AddressSpace>& space, bool gone);
+  void Remove(const AddressSpace* space);
 
   PagerEventSink sink_;
   FaultServicer* const servicer_;
-  std::thread thread_;
+  uint32_t filler_count_ = 1;  // threads of ours that fill
+  bool fault_thread_fills_ = true;
+  uint64_t bytes_per_second_ = 0;
+  std::vector<std::thread> threads_;
   std::mutex mutex_;
   std::condition_variable changed_;
-  std::deque<Job> jobs_;                   // prefetches first
-  const AddressSpace* current_ = nullptr;  // the target that is being worked on
+  std::deque<ColdFault> cold_faults_;
+  std::deque<PrefetchJob> prefetches_;
+  std::vector<std::shared_ptr<Target>> targets_;
+  size_t turn_ = 0;
+  uint64_t allowed_from_ns_ = 0;  // when the next piece may begin, at a limited rate
+  uint64_t news_ = 0;             // counts what the threads have to know of
   bool stopping_ = false;
-  PageReader reader_;
 };
 
 }  // namespace thaw

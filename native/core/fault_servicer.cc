@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <poll.h>
+#include <sched.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 
@@ -22,6 +23,8 @@ constexpr int kEventsMax = 64;
 constexpr int kRoundsMax = 8;
 // Awaited faults that are kept; most of them are over by then, which nobody tells.
 constexpr size_t kAwaitedMax = 256;
+// Looks for the next fault of one target before the others get their turn.
+constexpr int kSpinReads = 16;
 // A deferred fault is tried again after this time even when no event comes.
 constexpr int kDeferredRetryMs = 1;
 
@@ -39,6 +42,11 @@ int Watch(int epoll, int fd, uint64_t key) {
   event.events = EPOLLIN;
   event.data.u64 = key;
   return ::epoll_ctl(epoll, EPOLL_CTL_ADD, fd, &event) == 0 ? 0 : errno;
+}
+
+int CountCpus() {
+  cpu_set_t cpus;
+  return ::sched_getaffinity(0, sizeof(cpus), &cpus) == 0 ? CPU_COUNT(&cpus) : 1;
 }
 
 short Poll(int fd) {
@@ -61,7 +69,9 @@ void MakeNonBlocking(int fd) { ::fcntl(fd, F_SETFL, ::fcntl(fd, F_GETFL) | O_NON
 
 }  // namespace
 
-int FaultServicer::Start() {
+int FaultServicer::Start(BackgroundWork* background) {
+  background_ = background;
+  can_spin_ = CountCpus() > 1;
   epoll_ = Fd(::epoll_create1(EPOLL_CLOEXEC));
   wake_ = Fd(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
   spare_ = Fd(::eventfd(0, EFD_CLOEXEC));
@@ -78,7 +88,7 @@ void FaultServicer::Stop() {
   thread_.join();
 }
 
-int FaultServicer::Add(std::shared_ptr<AddressSpace> space, bool window) {
+int FaultServicer::Add(std::shared_ptr<AddressSpace> space) {
   const uint64_t id = space->id();
   const int uffd = space->uffd(), pidfd = space->pidfd();
   // It would be readable, and unreadable, for ever.
@@ -96,7 +106,6 @@ int FaultServicer::Add(std::shared_ptr<AddressSpace> space, bool window) {
     }
     auto served = std::make_shared<Served>();
     served->space = std::move(space);
-    served->window = window;
     served_.emplace(id, std::move(served));
   }
   Notify(id, false);  // a plan without data pages is complete at once
@@ -149,28 +158,45 @@ void FaultServicer::Run() {
   NameThread("thaw-faults");
   epoll_event events[kEventsMax];
   while (!stopping_) {
-    const int count = ::epoll_wait(epoll_.get(), events, kEventsMax, WaitMsMax());
-    for (int i = 0; i < count; ++i) {
-      const uint64_t key = events[i].data.u64;
-      if (key == kWakeKey) {
-        HandleNotices();
-        continue;
-      }
-      const std::shared_ptr<Served> served = FindServed(key & ~kPidfdBit);
-      if (served == nullptr || served->space->retired()) continue;
-      if (key & kPidfdBit) {
-        // Asked again: the event may be that of an earlier target of this id.
-        if (Poll(served->space->pidfd()) != 0) Finish(served.get(), TargetState::kGone);
-        continue;
-      }
-      // Another holder made it blocking: poll(2) fails then.
-      if (events[i].events & EPOLLERR) MakeNonBlocking(served->space->uffd());
-      ReadAndServe(served);
-    }
+    const bool hot = can_spin_ && pace_.IsHot(MonotonicNs());
+    const int wait_ms = hot || may_have_work_ ? 0 : WaitMsMax();
+    const int count = ::epoll_wait(epoll_.get(), events, kEventsMax, wait_ms);
+    for (int i = 0; i < count; ++i) HandleEvent(events[i].data.u64, events[i].events);
     RetryDeferred();
     if (probing_ && MonotonicNs() >= next_probe_ns_) ProbeTargets();
+    if (count == 0) PassTime();
   }
 }
+
+void FaultServicer::HandleEvent(uint64_t key, uint32_t events) {
+  if (key == kWakeKey) return HandleNotices();
+  const std::shared_ptr<Served> served = FindServed(key & ~kPidfdBit);
+  if (served == nullptr || served->space->retired()) return;
+  if (key & kPidfdBit) {
+    // Asked again: the event may be that of an earlier target of this id.
+    if (Poll(served->space->pidfd()) != 0) Finish(served.get(), TargetState::kGone);
+    return;
+  }
+  // Another holder made it blocking: poll(2) fails then.
+  if (events & EPOLLERR) MakeNonBlocking(served->space->uffd());
+  ReadAndServe(served);
+  last_served_ = served;
+}
+
+// Nothing has come. While the next fault is near, looks for it where the last one was, a few times
+// before the others are asked; otherwise there is time for background work.
+void FaultServicer::PassTime() {
+  if (!can_spin_ || !pace_.IsHot(MonotonicNs())) {
+    may_have_work_ = background_->Step(&reader_);
+    return;
+  }
+  if (last_served_ == nullptr || last_served_->space->retired()) return;
+  for (int i = 0; i < kSpinReads; ++i) {
+    if (ReadAndServe(last_served_)) return;
+  }
+}
+
+void FaultServicer::Wake() { ::eventfd_write(wake_.get(), 1); }
 
 // Without targets the wait has no limit: the wake-up ends it.
 int FaultServicer::WaitMsMax() const {
@@ -223,7 +249,8 @@ void FaultServicer::TellSettled(Served* served, uint64_t request_id) {
 void FaultServicer::HandleNotices() {
   eventfd_t ignored;
   ::eventfd_read(wake_.get(), &ignored);
-  probing_ = true;  // there may be a new target
+  probing_ = true;        // there may be a new target
+  may_have_work_ = true;  // or more to fill
   std::vector<Notice> notices;
   {
     const std::lock_guard<std::mutex> lock(mutex_);
@@ -255,15 +282,16 @@ void FaultServicer::HandleNotices() {
   }
 }
 
-void FaultServicer::ReadAndServe(const std::shared_ptr<Served>& served) {
+// False when nothing was there.
+bool FaultServicer::ReadAndServe(const std::shared_ptr<Served>& served) {
   AddressSpace* const space = served->space.get();
   const size_t deferred_before = served->deferred.size();
+  bool found = false;
   abi::Message messages[kMessagesMax];
   for (int round = 0; round < kRoundsMax && !space->retired(); ++round) {
     space->gate().LockExclusive();
     const uffd::Value read = ReadMessages(*space, messages);
     const size_t count = read.ok() ? static_cast<size_t>(read.value) : 0;
-    const uint64_t read_ns = MonotonicNs();
     for (size_t i = 0; i < count; ++i) {
       if (messages[i].event == abi::kEventFork) {
         AcceptFork(*served, static_cast<int>(messages[i].fork.ufd));
@@ -276,39 +304,65 @@ void FaultServicer::ReadAndServe(const std::shared_ptr<Served>& served) {
     space->gate().UnlockExclusive();
     for (const PagerEvent& event : forks_) sink_(event);
     forks_.clear();
-    queued_faults_.store(static_cast<uint32_t>(count), std::memory_order_relaxed);
     if (count == 0) break;
-    ServeFaults(served.get(), messages, count, read_ns);
+    found = true;
+    ServeFaults(served.get(), messages, count, MonotonicNs());
+    if (count < kMessagesMax) break;
   }
   if (deferred_before == 0 && !served->deferred.empty()) with_deferred_.push_back(served);
+  return found;
 }
 
 void FaultServicer::ServeFaults(Served* served, const abi::Message* messages, size_t count,
                                 uint64_t read_ns) {
   Figures& figures = served->space->figures();
+  // Counted first: a thread that runs again finds its own fault counted.
+  const auto faults = std::count_if(messages, messages + count, [](const abi::Message& message) {
+    return message.event == abi::kEventPagefault;
+  });
+  thaw::Add(figures.faults, faults);
+  RaiseTo(figures.queue_depth_max, faults);
   for (size_t i = 0; i < count && !served->space->retired(); ++i) {
     if (messages[i].event != abi::kEventPagefault) continue;
     const uint64_t vaddr = messages[i].pagefault.address & ~(kPageSize - 1);
-    thaw::Add(figures.faults, 1);
-    const Outcome outcome = ServeOne(served, vaddr);
-    if (outcome == Outcome::kDone) figures.demand_latency.Record(MonotonicNs() - read_ns);
+    const Outcome outcome = ServeOne(served, vaddr, read_ns);
     if (outcome == Outcome::kAwaited) served->awaited.push_back(vaddr);
-    if (outcome == Outcome::kDeferred) {
-      thaw::Add(figures.deferrals, 1);
-      // A thread that a signal took out of its fault comes back with the same one.
-      std::vector<uint64_t>& deferred = served->deferred;
-      if (std::find(deferred.begin(), deferred.end(), vaddr) == deferred.end()) {
-        deferred.push_back(vaddr);
-      }
+    if (outcome != Outcome::kDeferred) continue;
+    thaw::Add(figures.deferrals, 1);
+    // A thread that a signal took out of its fault comes back with the same one.
+    std::vector<uint64_t>& deferred = served->deferred;
+    if (std::find(deferred.begin(), deferred.end(), vaddr) == deferred.end()) {
+      deferred.push_back(vaddr);
     }
   }
   if (served->awaited.size() > kAwaitedMax) RetryAwaited(served);
   if (!served->space->retired()) Report(served);
 }
 
-Outcome FaultServicer::ServeOne(Served* served, uint64_t vaddr) {
-  const Outcome outcome = served->space->ServeFault(vaddr, served->window, &reader_);
-  if (outcome == Outcome::kGone) Finish(served, TargetState::kGone);
+Outcome FaultServicer::ServeOne(Served* served, uint64_t vaddr, uint64_t read_ns) {
+  AddressSpace* const space = served->space.get();
+  bool in_order = false;
+  const Outcome outcome = space->ServeFault(vaddr, &reader_, &in_order);
+  const uint64_t now_ns = MonotonicNs();
+  pace_.NoteFault(now_ns, in_order);
+  switch (outcome) {
+    case Outcome::kDone:
+      space->figures().demand_latency.Record(now_ns - read_ns);
+      break;
+    case Outcome::kNothing:
+      space->figures().zero_latency.Record(now_ns - read_ns);
+      break;
+    case Outcome::kWouldWait:
+      thaw::Add(space->figures().cold_faults, 1);
+      background_->ServeColdFault({served->space, vaddr, read_ns});
+      break;
+    case Outcome::kGone:
+      Finish(served, TargetState::kGone);
+      break;
+    case Outcome::kAwaited:
+    case Outcome::kDeferred:
+      break;
+  }
   return outcome;
 }
 
@@ -329,7 +383,7 @@ void FaultServicer::RetryDeferred() {
     faults.swap(served->deferred);
     for (const uint64_t vaddr : faults) {
       if (served->space->retired()) break;
-      const Outcome outcome = ServeOne(served.get(), vaddr);
+      const Outcome outcome = ServeOne(served.get(), vaddr, MonotonicNs());
       if (outcome == Outcome::kDeferred) served->deferred.push_back(vaddr);
       if (outcome == Outcome::kAwaited) served->awaited.push_back(vaddr);
     }
@@ -357,7 +411,7 @@ void FaultServicer::AcceptFork(const Served& parent, int child_fd) {
   const uint64_t id = kForkIdBase + next_fork_id_++;
   const std::shared_ptr<AddressSpace> child = parent.space->Fork(id, &fd);
   if (child == nullptr) return RefuseFork(*parent.space, fd.get(), ENOMEM);
-  if (const int error = Add(child, parent.window)) {
+  if (const int error = Add(child)) {
     return RefuseFork(*parent.space, child->uffd(), error);
   }
   forks_.push_back({PagerEventKind::kForked, 0, parent.space->id(), id, child->figures_slot(), 0});
@@ -378,12 +432,14 @@ void FaultServicer::Unwatch(const AddressSpace& space) {
 // Passes failures on and lets go of a target that has everything.
 void FaultServicer::Report(Served* served) {
   AddressSpace* const space = served->space.get();
+  // Looked at first: with the last page all failures are recorded.
+  const bool ends = space->complete() && space->ranges_ready();
   if (space->has_errors()) {
     for (const PageError& error : space->TakeErrors()) {
       sink_(ToEvent(space->id(), error));
     }
   }
-  if (space->complete() && space->ranges_ready()) Finish(served, TargetState::kResident);
+  if (ends) Finish(served, TargetState::kResident);
 }
 
 void FaultServicer::Finish(Served* served, TargetState state) {

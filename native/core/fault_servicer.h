@@ -15,23 +15,40 @@
 #include <vector>
 
 #include "address_space.h"
+#include "fault_pace.h"
 #include "page_reader.h"
 #include "pager_event.h"
 
 namespace thaw {
+
+// A fault whose bytes have to come from the disk.
+struct ColdFault {
+  std::shared_ptr<AddressSpace> space;
+  uint64_t vaddr;
+  uint64_t read_ns;  // when its message was read
+};
+
+// What the fault thread leaves to others, and what it does while no fault comes.
+class BackgroundWork {
+ public:
+  virtual ~BackgroundWork() = default;
+  // One short piece of work that never waits; false when there is none.
+  virtual bool Step(PageReader* reader) = 0;
+  virtual void ServeColdFault(ColdFault fault) = 0;
+};
 
 class FaultServicer {
  public:
   FaultServicer(PagerEventSink sink, Arena* arena) : sink_(std::move(sink)), arena_(arena) {}
   ~FaultServicer() { Stop(); }
 
-  // 0 or a positive errno.
-  int Start();
+  // `background` is asked from the fault thread until Stop(). 0 or a positive errno.
+  int Start(BackgroundWork* background);
   void Stop();
 
-  // Serves `space` from now on. `window`: installs more than the faulted page where that pays.
-  // 0 or a positive errno (EINVAL: UFFDIO_API was never called on its uffd).
-  int Add(std::shared_ptr<AddressSpace> space, bool window);
+  // Serves `space` from now on. 0 or a positive errno (EINVAL: UFFDIO_API was never called on its
+  // uffd).
+  int Add(std::shared_ptr<AddressSpace> space);
   // Forgets a target; one that is still missing pages is let go of as it is, without an event. The
   // fault thread does so soon after.
   void Drop(uint64_t id);
@@ -47,13 +64,13 @@ class FaultServicer {
   // Targets that are still missing pages.
   size_t CountServing();
 
-  // Faults found waiting at the last read: background work makes room when they queue up.
-  uint32_t queued_faults() const { return queued_faults_.load(std::memory_order_relaxed); }
+  // Has the fault thread look for background work.
+  void Wake();
+  const FaultPace& pace() const { return pace_; }
 
  private:
   struct Served {
     std::shared_ptr<AddressSpace> space;
-    bool window;
     std::vector<uint64_t> deferred;  // faults to try again; at most one a thread of the target
     // Faults that an answer of a page server will wake. Nothing is to be done for them, unless what
     // they wait for goes away.
@@ -70,9 +87,11 @@ class FaultServicer {
   void PostNotice(uint64_t id, NoticeKind kind, uint64_t request_id);
   void HandleNotices();
   void TellSettled(Served* served, uint64_t request_id);
-  void ReadAndServe(const std::shared_ptr<Served>& served);
+  void HandleEvent(uint64_t key, uint32_t events);
+  void PassTime();
+  bool ReadAndServe(const std::shared_ptr<Served>& served);
   void ServeFaults(Served* served, const abi::Message* messages, size_t count, uint64_t read_ns);
-  Outcome ServeOne(Served* served, uint64_t vaddr);
+  Outcome ServeOne(Served* served, uint64_t vaddr, uint64_t read_ns);
   void RetryDeferred();
   void RetryAwaited(Served* served);
   int WaitMsMax() const;
@@ -92,7 +111,8 @@ class FaultServicer {
   Fd spare_;  // given up for the descriptor of a forked child when no other is left
   std::thread thread_;
   std::atomic<bool> stopping_{false};
-  std::atomic<uint32_t> queued_faults_{0};
+  BackgroundWork* background_ = nullptr;
+  FaultPace pace_;
   std::mutex mutex_;  // guards served_ and notices_
   std::unordered_map<uint64_t, std::shared_ptr<Served>> served_;
   std::vector<Notice> notices_;
@@ -100,8 +120,11 @@ class FaultServicer {
   std::vector<PagerEvent> forks_;                       // fault thread only: to be passed on
   PageReader reader_;                                   // fault thread only
   uint64_t next_fork_id_ = 0;                           // fault thread only
-  bool probing_ = false;                                // fault thread only
-  uint64_t next_probe_ns_ = 0;                          // fault thread only
+  std::shared_ptr<Served> last_served_;  // fault thread only: where the next fault is likely
+  bool may_have_work_ = false;           // fault thread only: that the background work has some
+  bool can_spin_ = false;                // on a single CPU the target would have to wait for that
+  bool probing_ = false;                 // fault thread only
+  uint64_t next_probe_ns_ = 0;           // fault thread only
 };
 
 }  // namespace thaw

@@ -13,21 +13,37 @@
 
 namespace thaw {
 
+// The largest window.
+inline constexpr uint64_t kWindowPagesMax = 256;
+
 // Half-open range of page numbers.
 struct PageWindow {
   uint64_t first;
   uint64_t end;
+  bool in_order = false;  // the fault followed a stream
 };
 
 class FaultWindow {
  public:
-  // The window for a fault at `page` (a run-time page number); it always holds `page`.
-  PageWindow Decide(uint64_t page) {
-    if (Stream* const stream = FindStream(page)) {
+  // The window for a fault at `page` (a run-time page number), of up to `page_count_max` pages (at
+  // least 1); it always holds `page`. `are_present(count)`: whether the `count` pages before it are
+  // in: the fill runs ahead of a stream, which then faults only behind what was filled.
+  template <typename ArePresent>
+  PageWindow Decide(uint64_t page, uint32_t page_count_max, const ArePresent& are_present) {
+    if (page_count_max == 1) return {page, page + 1};
+    const PageWindow window = DecideUnlimited(page, are_present);
+    if (window.end - window.first <= page_count_max) return window;
+    return {page, std::min<uint64_t>(window.end, page + page_count_max), window.in_order};
+  }
+
+ private:
+  template <typename ArePresent>
+  PageWindow DecideUnlimited(uint64_t page, const ArePresent& are_present) {
+    if (Stream* const stream = FindStream(page, are_present)) {
       const uint64_t end = page + stream->pages;
       stream->next = end;
       stream->pages = std::min(stream->pages * 2, kWindowPagesMax);
-      return {page, end};
+      return {page, end, true};
     }
     const uint64_t group = page / kGroupPages;
     uint64_t& remembered = groups_[group % groups_.size()];
@@ -41,20 +57,20 @@ class FaultWindow {
     return {group * kGroupPages, (group + 1) * kGroupPages};
   }
 
- private:
   static constexpr uint64_t kGroupPages = 16;
-  static constexpr uint64_t kWindowPagesMax = 256;
+  static constexpr uint64_t kReachPages = 1024;
 
   struct Stream {
     uint64_t next = 0;  // where the next fault is expected; 0: unused
     uint64_t pages = 0;
   };
 
-  Stream* FindStream(uint64_t page) {
+  template <typename ArePresent>
+  Stream* FindStream(uint64_t page, const ArePresent& are_present) {
     for (Stream& stream : streams_) {
-      if (stream.next != 0 && page >= stream.next && page < stream.next + kGroupPages) {
-        return &stream;
-      }
+      if (stream.next == 0 || page < stream.next || page - stream.next >= kReachPages) continue;
+      const uint64_t skipped = page - stream.next;
+      if (skipped < kGroupPages || are_present(skipped)) return &stream;
     }
     return nullptr;
   }

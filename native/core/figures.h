@@ -6,13 +6,14 @@
 #define THAW_NATIVE_CORE_FIGURES_H_
 
 #include <atomic>
+#include <cstddef>
 #include <cstdint>
 
 #include "latency_histogram.h"
 
 namespace thaw {
 
-inline constexpr uint64_t kFiguresSlotBytes = 4096;
+inline constexpr uint64_t kFiguresSlotBytes = 8192;
 inline constexpr uint32_t kFiguresSlots = 16384;
 
 // What has become of a target.
@@ -36,13 +37,32 @@ struct Figures {
   Counter present_pages;  // found present already
   Counter removed_pages;  // discarded or unmapped by the target before they were in
   Counter poisoned_pages;
-  Counter deferrals;    // faults put off because an event was unread
-  Counter resident_ns;  // CLOCK_MONOTONIC when everything was in
-  Counter started_ns;   // CLOCK_MONOTONIC when the target was added
-  Counter reserved[3];
-  LatencyHistogram demand_latency;  // event read -> pages installed and woken
+  Counter deferrals;        // faults put off because an event was unread
+  Counter resident_ns;      // CLOCK_MONOTONIC when everything was in
+  Counter started_ns;       // CLOCK_MONOTONIC when the target was added
+  Counter window_faults;    // faults that were answered with more than their page
+  Counter awaited_faults;   // faults on a page that another thread was about to install
+  Counter cold_faults;      // faults whose bytes were not in the page cache
+  Counter queue_depth_max;  // most faults found waiting at one read
+  Counter raw_bytes;        // read from the image as they are
+  Counter lz4_bytes;        // read from the image to be decoded
+  Counter decode_ns;        // spent decoding
+  Counter stalled_ns;       // spent waiting for the image's disk
+  Counter fill_ns;          // spent in the background fill, over all threads
+  Counter reserved[42];
+  LatencyHistogram demand_latency;  // event read -> pages installed and woken: from the page cache,
+  LatencyHistogram zero_latency;    // with the zero page,
+  LatencyHistogram cold_latency;    // after a wait for the disk
 };
+static_assert(offsetof(Figures, demand_latency) == 512, "src/servicer/figures.ts");
 static_assert(sizeof(Figures) <= kFiguresSlotBytes, "a slot holds the figures");
+
+// Raises `counter` to at least `value`. One writer.
+inline void RaiseTo(Figures::Counter& counter, uint64_t value) {
+  if (counter.load(std::memory_order_relaxed) < value) {
+    counter.store(value, std::memory_order_relaxed);
+  }
+}
 
 inline void Add(Figures::Counter& counter, uint64_t count) {
   counter.fetch_add(count, std::memory_order_relaxed);

@@ -7,6 +7,8 @@
 #include <cerrno>
 #include <cstring>
 
+#include "clock.h"
+
 namespace thaw {
 namespace {
 
@@ -90,8 +92,11 @@ int PageReader::Decode(const Plan& plan, const Extent& extent, uint32_t first_bl
   if (stored_.size() < stored_bytes) stored_.resize(stored_bytes);
   if (pages_.size() < page_bytes) pages_.resize(page_bytes);
   const uint64_t offset = plan.BlockOffset(extent, first_block);
-  const int error = plan.source(extent.source).Read(stored_.data(), stored_bytes, offset, patience);
+  const int error =
+      ReadBytes(plan.source(extent.source), stored_.data(), stored_bytes, offset, patience);
   if (error != 0) return error;
+  cost_.lz4_bytes += stored_bytes;
+  const uint64_t start_ns = MonotonicNs();
   const uint8_t* from = stored_.data();
   uint8_t* to = pages_.data();
   for (uint32_t i = first_block; i < first_block + block_count; ++i) {
@@ -109,7 +114,19 @@ int PageReader::Decode(const Plan& plan, const Extent& extent, uint32_t first_bl
     from += size;
     to += expected;
   }
+  cost_.decode_ns += MonotonicNs() - start_ns;
   return 0;
+}
+
+// Waits only for what is not in the page cache, so that waits can be told from reads.
+int PageReader::ReadBytes(const PageSource& source, void* buffer, uint64_t byte_length,
+                          uint64_t offset, Patience patience) {
+  const int error = source.Read(buffer, byte_length, offset, Patience::kNoWait);
+  if (error != EAGAIN || patience == Patience::kNoWait) return error;
+  const uint64_t start_ns = MonotonicNs();
+  const int late_error = source.Read(buffer, byte_length, offset, Patience::kWait);
+  cost_.stalled_ns += MonotonicNs() - start_ns;
+  return late_error;
 }
 
 }  // namespace thaw

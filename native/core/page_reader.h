@@ -6,6 +6,7 @@
 #define THAW_NATIVE_CORE_PAGE_READER_H_
 
 #include <cstdint>
+#include <utility>
 #include <vector>
 
 #include "plan.h"
@@ -22,8 +23,18 @@ struct PageRun {
                         // EILSEQ: another checksum; EAGAIN: not without waiting)
 };
 
+// What reading has cost since it was last asked for.
+struct ReadCost {
+  uint64_t raw_bytes = 0;
+  uint64_t lz4_bytes = 0;  // as stored
+  uint64_t decode_ns = 0;
+  uint64_t stalled_ns = 0;  // waiting for the disk
+};
+
 class PageReader {
  public:
+  ReadCost TakeCost() { return std::exchange(cost_, {}); }
+
   // The run that begins with the block that holds page `page` of `extent`, and that reaches over
   // whole blocks while they fit into `page_count_max` pages; a single block may be longer than
   // that. Raw extents begin at `page` itself. A run that cannot be produced is tried again with the
@@ -39,6 +50,10 @@ class PageReader {
   int Decode(const Plan& plan, const Extent& extent, uint32_t first_block, uint32_t block_count,
              Patience patience);
 
+  int ReadBytes(const PageSource& source, void* buffer, uint64_t byte_length, uint64_t offset,
+                Patience patience);
+
+  ReadCost cost_;
   std::vector<uint8_t> stored_;
   std::vector<uint8_t> pages_;
 };

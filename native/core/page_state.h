@@ -31,6 +31,14 @@ class PageStates {
 
   PageState Get(uint32_t page) const { return bytes_[page].load(std::memory_order_acquire); }
 
+  // The first missing page in [first, end), or `end`.
+  uint32_t FindMissing(uint32_t first, uint32_t end) const {
+    while (first < end && bytes_[first].load(std::memory_order_relaxed) != PageState::kMissing) {
+      ++first;
+    }
+    return first;
+  }
+
   // missing -> in flight. True for exactly one of those who try.
   bool Claim(uint32_t page) { return Change(page, PageState::kMissing, PageState::kInFlight); }
 

@@ -196,6 +196,19 @@ uint64_t Plan::BlockOffset(const Extent& extent, uint32_t index) const {
          BlockPayloadBefore(extent.first_block);
 }
 
+// Extents without data have the number of the data page behind them.
+uint32_t Plan::FindExtentOfPage(uint32_t page) const {
+  const uint32_t* const end = page_index_ + extent_count();
+  return static_cast<uint32_t>(std::upper_bound(page_index_, end, page) - page_index_ - 1);
+}
+
+uint32_t Plan::FirstPageFrom(uint64_t image_vaddr) const {
+  const uint32_t i = FirstExtentFrom(image_vaddr);
+  if (i == extent_count()) return data_page_count_;
+  if (kind_[i] != kExtentData || image_vaddr <= vaddr_[i]) return page_index_[i];
+  return page_index_[i] + static_cast<uint32_t>((image_vaddr - vaddr_[i]) / kPageSize);
+}
+
 uint64_t Plan::BlockPayloadBefore(uint32_t block) const {
   uint64_t sum = block_sample_[block / kBlockSampleInterval];
   for (uint32_t i = block - block % kBlockSampleInterval; i < block; ++i) sum += block_size_[i];

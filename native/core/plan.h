@@ -73,6 +73,10 @@ class Plan {
   uint64_t OffsetOf(const Extent& extent, uint32_t page) const;
   // Byte of its source at which block `index` of an LZ4 extent begins.
   uint64_t BlockOffset(const Extent& extent, uint32_t index) const;
+  // Index of the data extent that holds data page `page`. Logarithmic.
+  uint32_t FindExtentOfPage(uint32_t page) const;
+  // Number of the first data page at or behind `image_vaddr`. Logarithmic.
+  uint32_t FirstPageFrom(uint64_t image_vaddr) const;
 
   uint32_t block_size(uint32_t block) const { return block_size_[block]; }
   // Stored bytes of all blocks before `block`.

@@ -9,16 +9,16 @@
 
 namespace thaw {
 
-inline constexpr uint32_t kControlVersion = 4;
+inline constexpr uint32_t kControlVersion = 5;
 inline constexpr int kPagerControlFd = 3;
 
 // Requests, control plane to pager. Each gets one ControlAnswer with the same request id.
 enum class RequestOp : uint32_t {
-  kAddSource = 1,  // target = source id; fds: pages image
-  kAddTarget =
-      2,          // fds: uffd, plan, [pidfd]; behind the struct: u32 source ids, as the plan counts
-  kFill = 3,      // start filling the target, whose ranges are registered by now
-  kPrefetch = 4,  // fill [a, b) first; kPrefetchDone follows
+  kAddSource = 1,   // target = source id; fds: pages image
+  kAddTarget = 2,   // a = most pages installed for one fault (1: the page alone); fds: uffd, plan,
+                    // [pidfd]; behind the struct: u32 source ids, as the plan counts
+  kFill = 3,        // start filling the target, whose ranges are registered by now
+  kPrefetch = 4,    // fill [a, b) first; kPrefetchDone follows
   kDropTarget = 5,  // forget it, free its figures
   kDropSource = 6,
   kRangesReady = 7,  // the target's ranges are registered by now
@@ -27,7 +27,7 @@ enum class RequestOp : uint32_t {
   kSettle = 9,       // kSettled follows once figures and events are up to date
   // A page server: target = source id; fds: a connected stream socket; a = close command, b =
   // longest silence before the first answer in milliseconds. Dropped like any source, without a
-  // word to the server. In kAddTarget, a = what page servers know the task by.
+  // word to the server.
   kAddRemoteSource = 10,
   kReplaceSource = 11,  // a lost source goes on with fds[0]
   kAbandonSource = 12,  // what is missing from it is poisoned
@@ -35,8 +35,7 @@ enum class RequestOp : uint32_t {
 };
 
 inline constexpr uint32_t kTargetHasPidfd = 1;
-inline constexpr uint32_t kTargetAwaitsRanges = 4;  // its ranges are registered later: kRangesReady
-inline constexpr uint32_t kTargetWindow = 2;  // install more than the faulted page where it pays
+inline constexpr uint32_t kTargetAwaitsRanges = 2;  // its ranges are registered later: kRangesReady
 inline constexpr uint32_t kRemoteWideHeader = 1;    // the server is that of CRIU 4.2 or later
 inline constexpr uint32_t kTargetOnErrorShift = 8;  // OnError in two bits
 inline constexpr uint32_t kTargetOnErrorMask = 3;

@@ -3,10 +3,27 @@
 #include <fcntl.h>
 
 #include <cstdio>
+#include <cstdlib>
+#include <cstring>
 
 #include "pager.h"
 
-int main() {
+namespace {
+
+// Value of the argument `name`=NUMBER; 0 where it is not given.
+uint64_t NumberOf(int count, char** arguments, const char* name) {
+  const size_t length = std::strlen(name);
+  for (int i = 1; i < count; ++i) {
+    if (std::strncmp(arguments[i], name, length) != 0) continue;
+    return std::strtoull(arguments[i] + length, nullptr, 10);
+  }
+  return 0;
+}
+
+}  // namespace
+
+// Arguments: --fill-threads=N, --fill-rate=BYTES-A-SECOND (BackgroundFill::Options).
+int main(int count, char** arguments) {
   if (::fcntl(thaw::kPagerControlFd, F_SETFD, FD_CLOEXEC) != 0) {
     std::fputs(
         "thaw-pager: expected a control socket as descriptor 3. It is started by thaw, not by "
@@ -14,6 +31,9 @@ int main() {
         stderr);
     return 2;
   }
-  thaw::Pager pager{thaw::Fd(thaw::kPagerControlFd)};
+  thaw::BackgroundFill::Options options;
+  options.thread_count = static_cast<uint32_t>(NumberOf(count, arguments, "--fill-threads="));
+  options.bytes_per_second = NumberOf(count, arguments, "--fill-rate=");
+  thaw::Pager pager{thaw::Fd(thaw::kPagerControlFd), options};
   return pager.Run();
 }

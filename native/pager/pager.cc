@@ -47,17 +47,19 @@ bool IsUffd(int fd) {
 
 }  // namespace
 
-Pager::Pager(Fd control)
+Pager::Pager(Fd control, const BackgroundFill::Options& options)
     : control_(std::move(control)),
+      options_(options),
       servicer_([this](const PagerEvent& event) { PassOn(event); }, &arena_),
       fill_([this](const PagerEvent& event) { PassOn(event); }, &servicer_) {}
 
 int Pager::Run() {
-  if (!arena_.Create() || servicer_.Start() != 0) {
+  if (!arena_.Create() || servicer_.Start(&fill_) != 0) {
     std::perror("thaw-pager: cannot start");
     return 1;
   }
   fill_.Start();
+  fill_.Configure(options_);
   ControlPacket hello{};
   hello.kind = static_cast<uint32_t>(PacketKind::kHello);
   hello.a = kControlVersion;
@@ -184,6 +186,7 @@ void Pager::AddTarget(ReceivedRequest* received, ControlPacket* answer) {
   const ControlRequest& request = received->request;
   std::vector<Fd>& fds = received->fds;
   const bool has_pidfd = request.flags & kTargetHasPidfd;
+  if (request.b == 0 || request.b > kWindowPagesMax) return Refuse(answer, Refusal::kMalformed);
   if (fds.size() != (has_pidfd ? 3u : 2u) || received->payload.size() % sizeof(uint32_t) != 0) {
     return Refuse(answer, Refusal::kMalformed);
   }
@@ -215,7 +218,8 @@ void Pager::AddTarget(ReceivedRequest* received, ControlPacket* answer) {
   space->set_ranges_ready((request.flags & kTargetAwaitsRanges) == 0);
   space->set_on_error(on_error);
   answer->a = space->figures_slot();
-  const int error = servicer_.Add(std::move(space), request.flags & kTargetWindow);
+  space->set_window_pages_max(static_cast<uint32_t>(request.b));
+  const int error = servicer_.Add(std::move(space));
   if (error == EEXIST) return Refuse(answer, Refusal::kTargetExists);
   if (error != 0) Refuse(answer, Refusal::kFailed, error);
 }

@@ -19,7 +19,7 @@ namespace thaw {
 
 class Pager {
  public:
-  explicit Pager(Fd control);
+  Pager(Fd control, const BackgroundFill::Options& options);
 
   // Serves until the control plane is gone, and then, if it said so, until every target is resident
   // or gone; the process's exit status.
@@ -43,6 +43,7 @@ class Pager {
   void PassOn(const PagerEvent& event);
 
   ControlSocket control_;
+  const BackgroundFill::Options options_;
   Arena arena_;
   bool outlives_ = false;
   std::atomic<bool> alone_{false};  // the control plane is gone

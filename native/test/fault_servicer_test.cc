@@ -254,7 +254,7 @@ TEST(ServicerLeavesPresentPagesAlone) {
   }
   const std::shared_ptr<AddressSpace> space =
       AddressSpace::Create(1, std::move(uffd), target.TakePidfd(), image.plan(), &rig.arena());
-  ASSERT_EQ(rig.servicer().Add(space, true), 0);
+  ASSERT_EQ(rig.servicer().Add(space), 0);
   rig.Fill(space);
   CheckResident(&rig, space.get(), image);
   EXPECT_EQ(space->figures().present_pages.load(), 13u);

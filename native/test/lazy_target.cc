@@ -166,7 +166,7 @@ PagerRig::PagerRig() {
   };
   servicer_ = std::make_unique<FaultServicer>(sink_, &arena_);
   fill_ = std::make_unique<BackgroundFill>(sink_, servicer_.get());
-  Require(servicer_->Start() == 0, "FaultServicer::Start");
+  Require(servicer_->Start(fill_.get()) == 0, "FaultServicer::Start");
   fill_->Start();
 }
 
@@ -188,7 +188,8 @@ std::shared_ptr<AddressSpace> PagerRig::Add(uint64_t id, LazyTarget* target, Tes
       AddressSpace::Create(id, target->TakeUffd(), std::move(pidfd), image->plan(), &arena_);
   Require(space != nullptr, "AddressSpace::Create");
   space->set_remote_task(remote_task);
-  Require(servicer_->Add(space, window) == 0, "FaultServicer::Add");
+  space->set_window_pages_max(window ? 256 : 1);
+  Require(servicer_->Add(space) == 0, "FaultServicer::Add");
   return space;
 }
 

@@ -37,6 +37,7 @@ TEST(CutSourcePoisonsWhatIsBehindTheCut) {
     }
     target.Go();
     EXPECT_EQ(target.Wait(), kBusError);
+    EXPECT_TRUE(rig.WaitEnd(1));  // by then all has been told
     EXPECT_EQ(space->figures().poisoned_pages.load(), 28u);
     // Its end is told after its last failure.
     EXPECT_TRUE(rig.WaitEnd(1));

@@ -48,6 +48,11 @@ TEST(PageStatesChangeOnlyFromTheStateNamed) {
   EXPECT_TRUE(states.Get(0) == PageState::kRemoved);
 }
 
+// Nothing is in yet.
+PageWindow Decide(FaultWindow* window, uint64_t page) {
+  return window->Decide(page, 256, [](uint64_t) { return false; });
+}
+
 TEST(FaultWindowAlwaysHoldsThePage) {
   for (uint64_t seed = 1; seed <= 20; ++seed) {
     Random random(seed);
@@ -64,7 +69,7 @@ TEST(FaultWindowAlwaysHoldsThePage) {
         default:
           ++page;
       }
-      const PageWindow found = window.Decide(page);
+      const PageWindow found = Decide(&window, page);
       ASSERT_TRUE(found.first <= page && page < found.end);
       ASSERT_TRUE(found.end - found.first <= 256);
     }
@@ -77,7 +82,7 @@ TEST(FaultWindowDoublesAlongASweep) {
   uint64_t page = 1000;
   std::vector<uint64_t> lengths;
   for (int i = 0; i < 8; ++i) {
-    const PageWindow found = window.Decide(page);
+    const PageWindow found = Decide(&window, page);
     lengths.push_back(found.end - found.first);
     page = found.end;
   }
@@ -87,14 +92,39 @@ TEST(FaultWindowDoublesAlongASweep) {
 
 TEST(FaultWindowTakesTheGroupAtItsSecondFault) {
   FaultWindow window;
-  EXPECT_EQ(window.Decide(35).end, 36u);
-  const PageWindow found = window.Decide(33);
+  EXPECT_EQ(Decide(&window, 35).end, 36u);
+  const PageWindow found = Decide(&window, 33);
   EXPECT_EQ(found.first, 32u);
   EXPECT_EQ(found.end, 48u);
   // Pages far from each other stay alone.
   for (uint64_t page = 1000; page < 100000; page += 1000) {
-    EXPECT_EQ(window.Decide(page).end, page + 1);
+    EXPECT_EQ(Decide(&window, page).end, page + 1);
   }
+}
+
+TEST(FaultWindowKeepsToItsLimit) {
+  for (const uint32_t limit : {1u, 2u, 16u, 100u}) {
+    FaultWindow window;
+    Random random(limit);
+    uint64_t page = 1000;
+    for (int i = 0; i < 1000; ++i) {
+      const PageWindow found = window.Decide(page, limit, [](uint64_t) { return true; });
+      ASSERT_TRUE(found.first <= page && page < found.end);
+      ASSERT_TRUE(found.end - found.first <= limit);
+      page = found.end + random.Below(3);
+    }
+  }
+}
+
+// The fill runs ahead of a stream: its next fault comes behind what was filled.
+TEST(FaultWindowFollowsAStreamOverWhatIsPresent) {
+  FaultWindow window;
+  Decide(&window, 1000);
+  Decide(&window, 1001);
+  const auto present = [](uint64_t) { return true; };
+  EXPECT_TRUE(window.Decide(1001 + 16 + 300, 256, present).in_order);
+  // Over what is missing it is a jump.
+  EXPECT_FALSE(Decide(&window, 1001 + 16 + 300 + 32 + 300).in_order);
 }
 
 // Where bucket `bucket` begins, by the format's own description.

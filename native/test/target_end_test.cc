@@ -124,7 +124,7 @@ TEST(DroppedTargetIsLeftAlone) {
     Fd same(::fcntl(pidfd.get(), F_DUPFD_CLOEXEC, 0));
     std::shared_ptr<AddressSpace> space =
         AddressSpace::Create(1, target.TakeUffd(), std::move(same), image.plan(), &rig.arena());
-    ASSERT_EQ(rig.servicer().Add(space, true), 0);
+    ASSERT_EQ(rig.servicer().Add(space), 0);
     rig.Fill(space);
     dropped = space;
   }
@@ -150,7 +150,7 @@ TEST(UffdThatWasNeverSetUpIsRefused) {
   ASSERT_TRUE(uffd.valid());
   const std::shared_ptr<AddressSpace> space =
       AddressSpace::Create(1, std::move(uffd), Fd(), image.plan(), &rig.arena());
-  EXPECT_EQ(rig.servicer().Add(space, true), EINVAL);
+  EXPECT_EQ(rig.servicer().Add(space), EINVAL);
   EXPECT_TRUE(rig.servicer().Find(1) == nullptr);
 }
 

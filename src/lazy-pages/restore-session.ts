@@ -3,6 +3,7 @@
  */
 import { EventEmitter } from 'node:events';
 import { readFileSync } from 'node:fs';
+import { PAGE_SIZE } from '../address.js';
 import { ThawError } from '../errors.js';
 import { native } from '../native.js';
 import type { TaskPlan } from '../plan/restore-plan.js';
@@ -188,7 +189,7 @@ export class RestoreSession extends EventEmitter<SessionEvents> {
         ...(pidfd === undefined ? {} : { pidfd }),
         ...(await this.#remoteOf(pid)),
         rangesReady: false,
-        faultAround: fill,
+        ...(fill ? {} : { windowBytes: PAGE_SIZE }),
         onError,
       });
       this.#serve({ imagePid: pid, forked: false, target, pid: pidOf(pidfd) });

@@ -1,6 +1,7 @@
 /**
  * The coordinator: from an image to hosts that run and a pager that serves them.
  */
+import { PAGE_SIZE } from '../address.js';
 import { ThawError } from '../errors.js';
 import { Checkpoint } from '../image/checkpoint.js';
 import type { LiveTask } from '../image/task.js';
@@ -155,7 +156,7 @@ async function restoreTask(
       plan: taskPlan,
       sources: plan.sources,
       pidfd: host.pidfd,
-      faultAround: fill,
+      ...(fill ? {} : { windowBytes: PAGE_SIZE }),
       onError,
     });
     return { ...restored, target };

@@ -6,7 +6,7 @@
 import { readSync } from 'node:fs';
 import { ThawError } from '../errors.js';
 
-const SLOT_BYTES = 4096;
+const SLOT_BYTES = 8192;
 const STATES = ['free', 'serving', 'resident', 'gone'] as const;
 
 /** Order of the counters in a slot, eight bytes each. */
@@ -24,11 +24,21 @@ const COUNTERS = [
   'deferrals',
   'residentNs',
   'startedNs',
+  'windowFaults',
+  'awaitedFaults',
+  'coldFaults',
+  'queueDepthMax',
+  'rawBytes',
+  'lz4Bytes',
+  'decodeNs',
+  'stalledNs',
+  'fillNs',
 ] as const;
-const HISTOGRAM_OFFSET = 16 * 8;
+const HISTOGRAMS_OFFSET = 64 * 8;
 const SUB_BUCKETS = 8;
 const FIRST_POWER = 8;
 const BUCKETS = 1 + 27 * SUB_BUCKETS;
+const HISTOGRAM_BYTES = 8 + BUCKETS * 8;
 
 /** Latencies in microseconds; all null when there was nothing to measure. */
 export interface LatencySummary {
@@ -64,8 +74,33 @@ export interface TargetFigures {
   readonly residentNs: number;
   /** CLOCK_MONOTONIC in nanoseconds when the target was added. */
   readonly startedNs: number;
-  /** From a fault read to its pages installed and the thread woken, as the pager saw it. */
+  /** Faults that were answered with more than their page. */
+  readonly windowFaults: number;
+  /** Faults on a page that was being installed already. */
+  readonly awaitedFaults: number;
+  /** Faults whose bytes had to come from the disk. */
+  readonly coldFaults: number;
+  /** Most faults found waiting at one read. */
+  readonly queueDepthMax: number;
+  /** Bytes read from pages images as they are. */
+  readonly rawBytes: number;
+  /** Bytes read from pages images to be decoded. */
+  readonly lz4Bytes: number;
+  /** Nanoseconds spent decoding, over all threads. */
+  readonly decodeNs: number;
+  /** Nanoseconds spent waiting for the disk, over all threads. */
+  readonly stalledNs: number;
+  /** Nanoseconds spent in the background fill, over all threads. */
+  readonly fillNs: number;
+  /**
+   * From a fault read to its pages installed and the thread woken, as the pager saw it: where the
+   * bytes were in the page cache,
+   */
   readonly latency: LatencyCounts;
+  /** where there were none, so that the zero page was enough, */
+  readonly zeroLatency: LatencyCounts;
+  /** and where the disk had to be waited for. */
+  readonly coldLatency: LatencyCounts;
 }
 
 /** A histogram of latencies: counts by log-linear bucket, and the exact maximum. */
@@ -86,11 +121,17 @@ export function readFigures(fd: number, slot: number): TargetFigures {
     (typeof COUNTERS)[number],
     number
   >;
-  const counts = Array.from({ length: BUCKETS }, (_, i) => word(HISTOGRAM_OFFSET + 8 + i * 8));
+  const histogram = (index: number): LatencyCounts => {
+    const offset = HISTOGRAMS_OFFSET + index * HISTOGRAM_BYTES;
+    const counts = Array.from({ length: BUCKETS }, (_, bucket) => word(offset + 8 + bucket * 8));
+    return { counts, maxNs: word(offset) };
+  };
   return {
     ...counters,
     state: STATES[counters.state] ?? 'free',
-    latency: { counts, maxNs: word(HISTOGRAM_OFFSET) },
+    latency: histogram(0),
+    zeroLatency: histogram(1),
+    coldLatency: histogram(2),
   };
 }
 

@@ -56,13 +56,13 @@ export class PagerProcess {
   #outlives = false;
   #failure: ThawError | undefined;
 
-  private constructor(handlers: PagerProcessHandlers) {
+  private constructor(args: readonly string[], handlers: PagerProcessHandlers) {
     this.#handlers = handlers;
     const path = executablePath('thaw-pager');
     const [ours, theirs] = native.socketpair();
     try {
       // A session of its own: a Ctrl-C at the terminal must not end the pager before its targets.
-      this.#child = spawn(path, [], {
+      this.#child = spawn(path, args, {
         stdio: ['ignore', 'ignore', 'inherit', theirs],
         detached: true,
       });
@@ -84,9 +84,10 @@ export class PagerProcess {
 
   /** Starts a pager; `figuresFd` is its shared memory, owned by the caller. */
   static async start(
+    args: readonly string[],
     handlers: PagerProcessHandlers,
   ): Promise<{ process: PagerProcess; figuresFd: number }> {
-    const process = new PagerProcess(handlers);
+    const process = new PagerProcess(args, handlers);
     const timer = setTimeout(
       () => process.#fail(process.#timeoutError('say hello')),
       ANSWER_MS_MAX,

@@ -5,7 +5,7 @@
  */
 import { ThawError } from '../errors.js';
 
-export const PROTOCOL_VERSION = 4;
+export const PROTOCOL_VERSION = 5;
 
 /** Operations of a request. */
 export const REQUEST = {
@@ -25,8 +25,7 @@ export const REQUEST = {
 } as const;
 
 export const TARGET_HAS_PIDFD = 1;
-export const TARGET_WINDOW = 2;
-export const TARGET_AWAITS_RANGES = 4;
+export const TARGET_AWAITS_RANGES = 2;
 export const REMOTE_WIDE_HEADER = 1;
 
 /** What the pager does about a target with pages that cannot be produced, by number. */

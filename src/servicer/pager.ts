@@ -3,6 +3,7 @@
  */
 import { EventEmitter } from 'node:events';
 import { closeSync, constants, fstatSync, openSync, readFileSync } from 'node:fs';
+import { PAGE_SIZE } from '../address.js';
 import { ThawError } from '../errors.js';
 import { native } from '../native.js';
 import { encodePlan } from '../plan/plan-columns.js';
@@ -16,11 +17,28 @@ import {
   REQUEST,
   TARGET_AWAITS_RANGES,
   TARGET_HAS_PIDFD,
-  TARGET_WINDOW,
   toErrorAction,
 } from './pager-protocol.js';
 import { PagerTarget } from './pager-target.js';
 import { RemoteSource, type RemoteSourceOptions } from './remote-source.js';
+
+/** The largest {@link TargetOptions.windowBytes}. */
+export const WINDOW_BYTES_MAX = 1_048_576;
+
+/** How a pager fills what nobody has asked for yet. */
+export interface PagerOptions {
+  /**
+   * Threads that fill at the same time, from 1 to 5, the one that serves faults included: it fills
+   * while no fault comes, and the others join it only then.
+   * @default 2, or 1 on a single CPU
+   */
+  readonly fillThreads?: number;
+  /**
+   * Most bytes a second that the fill brings in; what the program asks for is not counted.
+   * @default unlimited
+   */
+  readonly fillRate?: number;
+}
 
 /** What a target is made of. */
 export interface TargetOptions {
@@ -44,10 +62,11 @@ export interface TargetOptions {
    */
   readonly rangesReady?: boolean;
   /**
-   * Whether a fault may bring neighbours in where the program shows a pattern.
-   * @default true
+   * Most bytes installed for one fault where the program shows a pattern, from 4096 (exactly what is
+   * touched) to 1 MiB.
+   * @default 1 MiB
    */
-  readonly faultAround?: boolean;
+  readonly windowBytes?: number;
   /**
    * What becomes of the process when pages cannot be produced; `stop` and `kill` need `pidfd`. Where
    * the kernel cannot poison pages (before Linux 6.6), `poison` stops it as well.
@@ -98,11 +117,12 @@ export class Pager extends EventEmitter<PagerEvents> implements AsyncDisposable 
   /**
    * Starts a pager.
    *
-   * @throws PAGER_START_FAILED, or NATIVE_MISSING when it was not built.
+   * @param options of its background fill
+   * @throws INVALID_ARGUMENT; PAGER_START_FAILED, or NATIVE_MISSING when it was not built.
    */
-  static async start(): Promise<Pager> {
+  static async start(options: PagerOptions = {}): Promise<Pager> {
     const pager = new Pager();
-    const started = await PagerProcess.start({
+    const started = await PagerProcess.start(toArguments(options), {
       event: (packet) => pager.#dispatch(packet),
       lost: (error) => pager.#lose(error),
     });
@@ -146,10 +166,10 @@ export class Pager extends EventEmitter<PagerEvents> implements AsyncDisposable 
       const fds = [options.uffd, planFd];
       if (options.pidfd !== undefined) fds.push(options.pidfd);
       let flags = options.pidfd === undefined ? 0 : TARGET_HAS_PIDFD;
-      if (options.faultAround ?? true) flags |= TARGET_WINDOW;
       if (options.rangesReady === false) flags |= TARGET_AWAITS_RANGES;
       flags |= onError;
-      const task = { target: id, a: BigInt(remote?.pid ?? 0) };
+      const windowPages = (options.windowBytes ?? WINDOW_BYTES_MAX) / PAGE_SIZE;
+      const task = { target: id, a: BigInt(remote?.pid ?? 0), b: BigInt(windowPages) };
       const answer = this.#process.request({ op: REQUEST.addTarget, ...task, flags, sources }, fds);
       return target.bind(Number((await answer).a));
     } catch (error) {
@@ -319,14 +339,31 @@ export class Pager extends EventEmitter<PagerEvents> implements AsyncDisposable 
   }
 }
 
+function toArguments({ fillThreads, fillRate }: PagerOptions): string[] {
+  const numbers = { '--fill-threads': fillThreads, '--fill-rate': fillRate };
+  return Object.entries(numbers).flatMap(([name, value]) => {
+    if (value === undefined) return [];
+    if (Number.isSafeInteger(value) && value > 0) return [`${name}=${value}`];
+    throw new ThawError('INVALID_ARGUMENT', {
+      what: `${name} is no number that a pager can use`,
+      expected: 'a positive whole number',
+      found: String(value),
+    });
+  });
+}
+
 /** What the types say, for callers that have none: a wrong descriptor must not reach the pager. */
-function checkTarget({ uffd, plan, sources, remote, pidfd }: TargetOptions): void {
+function checkTarget({ uffd, plan, sources, remote, pidfd, windowBytes }: TargetOptions): void {
   const isFd = (value: unknown): boolean => Number.isInteger(value) && (value as number) >= 0;
   const problem = [
     [isFd(uffd), 'uffd: the number of an open userfaultfd (`uffd.fd` of a Uffd)'],
     [pidfd === undefined || isPidfd(pidfd), 'pidfd: the number of an open pidfd, or none'],
     [plan?.extents !== undefined, 'plan: one of the tasks of planRestore()'],
     [Array.isArray(sources), 'sources: those of the plan'],
+    [
+      windowBytes === undefined || isWindow(windowBytes),
+      `windowBytes: a multiple of ${PAGE_SIZE} up to ${WINDOW_BYTES_MAX}`,
+    ],
     [
       remote !== undefined || !(sources as unknown[] | undefined)?.some?.(isRemote),
       'remote: the page server that the plan names',
@@ -337,6 +374,10 @@ function checkTarget({ uffd, plan, sources, remote, pidfd }: TargetOptions): voi
     what: 'the target cannot be added',
     expected: String(problem[1]),
   });
+}
+
+function isWindow(bytes: number): boolean {
+  return bytes % PAGE_SIZE === 0 && bytes >= PAGE_SIZE && bytes <= WINDOW_BYTES_MAX;
 }
 
 function isRemote(source: unknown): boolean {

@@ -93,32 +93,45 @@ describe('readFigures', () => {
 
   it('finds every figure in its slot', () => {
     const slots = 3;
-    const memory = new BigUint64Array((slots * 4096) / 8);
+    const memory = new BigUint64Array(slots * 1024);
     for (let slot = 0; slot < slots; slot++) {
-      for (let word = 0; word < 512; word++) memory[slot * 512 + word] = BigInt(slot * 1000 + word);
-      memory[slot * 512] = BigInt(slot + 1);
+      for (let word = 0; word < 1024; word++) {
+        memory[slot * 1024 + word] = BigInt(slot * 10_000 + word);
+      }
+      memory[slot * 1024] = BigInt(slot + 1);
     }
     fd = native.createMemfd('figures', memory.byteLength);
     writeAll(fd, new Uint8Array(memory.buffer), 0);
-    const figures = readFigures(fd, 1);
-    expect(figures).toEqual({
+    const histogramFrom = (first: number) => ({
+      maxNs: first,
+      counts: Array.from({ length: BUCKETS }, (_, i) => first + 1 + i),
+    });
+    expect(readFigures(fd, 1)).toEqual({
       state: 'resident',
-      dataPages: 1001,
-      missingPages: 1002,
-      faults: 1003,
-      demandPages: 1004,
-      filledPages: 1005,
-      zeroedPages: 1006,
-      presentPages: 1007,
-      removedPages: 1008,
-      poisonedPages: 1009,
-      deferrals: 1010,
-      residentNs: 1011,
-      startedNs: 1012,
-      latency: {
-        maxNs: 1016,
-        counts: Array.from({ length: BUCKETS }, (_, i) => 1017 + i),
-      },
+      dataPages: 10_001,
+      missingPages: 10_002,
+      faults: 10_003,
+      demandPages: 10_004,
+      filledPages: 10_005,
+      zeroedPages: 10_006,
+      presentPages: 10_007,
+      removedPages: 10_008,
+      poisonedPages: 10_009,
+      deferrals: 10_010,
+      residentNs: 10_011,
+      startedNs: 10_012,
+      windowFaults: 10_013,
+      awaitedFaults: 10_014,
+      coldFaults: 10_015,
+      queueDepthMax: 10_016,
+      rawBytes: 10_017,
+      lz4Bytes: 10_018,
+      decodeNs: 10_019,
+      stalledNs: 10_020,
+      fillNs: 10_021,
+      latency: histogramFrom(10_064),
+      zeroLatency: histogramFrom(10_064 + 1 + BUCKETS),
+      coldLatency: histogramFrom(10_064 + 2 * (1 + BUCKETS)),
     });
     expect([0, 1, 2].map((slot) => readFigures(fd, slot).state)).toEqual([
       'serving',
@@ -128,7 +141,7 @@ describe('readFigures', () => {
   });
 
   it('does not take a slot that is not there for one', () => {
-    fd = native.createMemfd('figures', 4096);
+    fd = native.createMemfd('figures', 8192);
     expect(() => readFigures(fd, 1)).toThrow(expect.objectContaining({ code: 'PAGER_LOST' }));
   });
 });

@@ -30,7 +30,7 @@ let nextTarget = 100;
 
 beforeEach(async () => {
   noteChildren();
-  const started = await PagerProcess.start({ event: () => {}, lost: () => {} });
+  const started = await PagerProcess.start([], { event: () => {}, lost: () => {} });
   pager = started.process;
   figuresFd = started.figuresFd;
   memory = makeMemory(16);
@@ -71,7 +71,13 @@ async function ask(
 }
 
 function askTarget(planFd: number, changes: object = {}, fds?: readonly number[]): Promise<string> {
-  const request = { op: REQUEST.addTarget, target: nextTarget++, sources: [SOURCE], ...changes };
+  const request = {
+    op: REQUEST.addTarget,
+    b: 1n,
+    target: nextTarget++,
+    sources: [SOURCE],
+    ...changes,
+  };
   return ask(request, fds ?? [memory.uffd.fd, planFd]);
 }
 
@@ -112,7 +118,10 @@ describe('requests', () => {
     expect(await askTarget(plan, { target: 5 })).toBe('accepted');
     const other = makeMemory(4);
     expect(
-      await ask({ op: REQUEST.addTarget, target: 5, sources: [SOURCE] }, [other.uffd.fd, plan]),
+      await ask({ op: REQUEST.addTarget, b: 1n, target: 5, sources: [SOURCE] }, [
+        other.uffd.fd,
+        plan,
+      ]),
     ).toBe('the target is there already');
     await expectServed();
   });

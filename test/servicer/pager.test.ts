@@ -74,7 +74,7 @@ describe('a pager', () => {
   it('brings a range in when it is asked to, and no more', async () => {
     const pager = await startPager();
     const memory = makeMemory(64);
-    const target = await add(pager, memory, { faultAround: false });
+    const target = await add(pager, memory, { windowBytes: 4096 });
     const { vaddr } = memory.mapping;
     await within(target.prefetch(vaddr + 0x8000n, vaddr + 0x10000n));
     expect(target.figures()).toMatchObject({ filledPages: 8, missingPages: 56 });
