@@ -26,7 +26,7 @@ export type ConfigEnvironment = Readonly<Record<string, string | undefined>>;
 
 /**
  * The options of all configuration files that count for the command line `args`, in their order.
- * A default file may be missing, a file that was named must be there.
+ * A default file may be missing or another user's alone, a file that was named must be there.
  *
  * @throws ThawError INVALID_ARGUMENT, with file and line; IO_FAILED
  */
@@ -52,12 +52,15 @@ function readConfig(path: string, required: boolean): GivenOption[] {
     text = readFileSync(path, 'utf8');
   } catch (cause) {
     const code = (cause as NodeJS.ErrnoException).code ?? String(cause);
-    if (!required && (code === 'ENOENT' || code === 'ENOTDIR')) return [];
+    // HOME may be another user's, as behind `sudo -u`.
+    if (!required && ['ENOENT', 'ENOTDIR', 'EACCES'].includes(code)) return [];
     throw new ThawError('IO_FAILED', {
       what: 'a configuration file cannot be read',
       found: code,
       where: path,
-      hint: 'It was named by --config or CRIU_CONFIG_FILE, or is one of the default files',
+      hint: required
+        ? 'It was named by --config or CRIU_CONFIG_FILE'
+        : 'Put it right, or leave the default files out: --no-default-config',
       cause,
     });
   }

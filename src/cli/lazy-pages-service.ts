@@ -41,7 +41,7 @@ export async function serveLazyPages(parts: ServiceParts<LazyPagesFlags>): Promi
       servers.push(await openServer(parts, pager, directory));
     }
     const first = firstSession(servers, interruption.signal);
-    const lost = new Promise<never>((_, reject) => pager?.once('lost', reject));
+    const lost = firstLoss(pager, servers);
     await Promise.race([runReadyScripts(parts.flags, parts.log.fd, interruption.signal), lost]);
     if (interruption.signal.aborted) return interruption.exitStatus;
     parts.onReady(staysToTheEnd(parts) ? process.pid : pager.pid);
@@ -77,6 +77,7 @@ async function openServer(
   log.info(`serving ${formatNumberOf(image.taskCount, 'task')} of ${directory}`);
   log.info(`waiting for criu restore --lazy-pages at ${server.socketPath}`);
   server.on('refused', (error) => log.error(error));
+  server.on('displaced', (error) => server.sessions.size > 0 && log.error(error));
   server.on('session', (session) => logSession(log, session));
   if (flags.autoDedup) prepareDedup(flags, log, server, image);
   const timer = setTimeout(() => {
@@ -114,6 +115,18 @@ function prepareDedup(
       },
       () => {}, // without an end in order, the image stays as it is
     );
+  });
+}
+
+/** Rejects when the service cannot go on: the pager is gone, or a socket that nobody has come to. */
+function firstLoss(pager: Pager, servers: readonly LazyPagesServer[]): Promise<never> {
+  return new Promise((_, reject) => {
+    pager.once('lost', reject);
+    for (const server of servers) {
+      server.on('displaced', (error) => {
+        if (server.sessions.size === 0) reject(error);
+      });
+    }
   });
 }
 

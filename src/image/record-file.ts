@@ -87,6 +87,9 @@ function openError(path: string, missing: ErrorCode, cause: unknown): ThawError 
     what: 'an image file cannot be opened',
     found: code ?? String(cause),
     where: path,
+    ...(code === 'EACCES'
+      ? { hint: 'Images belong to who dumped them, mostly root: use sudo' }
+      : {}),
     cause,
   });
 }

@@ -1,13 +1,17 @@
 /**
  * `criu restore` as a child process, and what its log says when it fails.
  */
-import { type ChildProcess, spawn } from 'node:child_process';
+import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { readdirSync, readFileSync } from 'node:fs';
 import { ThawError } from '../errors.js';
 import { createDeferred } from '../servicer/deferred.js';
 
 /** Lines of the log that an error shows, at most. */
 const SHOWN_LINES_MAX = 8;
+/** The oldest CRIU that is supported, by its first number. */
+const VERSION_MIN = 4;
+/** Longest wait for a version, in milliseconds. */
+const VERSION_MS_MAX = 5_000;
 
 /** Error lines that tell nothing: a limit that CRIU does without, and the last line of any failure. */
 const TELLS_NOTHING = /Can't setup RLIMIT_NOFILE|Restoring FAILED/;
@@ -102,9 +106,29 @@ export class CriuProcess {
     return new ThawError('CRIU_FAILED', {
       what: `criu restore failed with ${how}`,
       ...(shown.length > 0 ? { found: `in its log\n  ${shown.join('\n  ')}` } : {}),
-      hint: hintFor(shown) ?? 'For the whole log name a file: `-- --log-file FILE`',
+      hint: hintFor(shown) ?? defaultHint(),
     });
   }
+}
+
+/**
+ * Why the command `criu` cannot restore lazily at all: it is no CRIU, or too old a one; undefined where
+ * that is not the reason.
+ */
+export function versionError(command: string): ThawError | undefined {
+  const { stdout } = spawnSync(command, ['--version'], {
+    encoding: 'utf8',
+    timeout: VERSION_MS_MAX,
+  });
+  const version = /^Version: ((\d+)\.\S+)/m.exec(stdout ?? '');
+  if (Number(version?.[2]) >= VERSION_MIN) return undefined;
+  return new ThawError('CRIU_MISSING', {
+    what: 'the command is not the CRIU that is needed',
+    expected: `CRIU ${VERSION_MIN}.0 or later`,
+    found: version?.[1] === undefined ? 'no version' : `CRIU ${version[1]}`,
+    where: command,
+    hint: 'Name another one with --criu PATH',
+  });
 }
 
 function hintFor(lines: readonly string[]): string | undefined {
@@ -113,6 +137,12 @@ function hintFor(lines: readonly string[]): string | undefined {
     if (match) return hint.replace('$1', match[1] ?? '');
   }
   return undefined;
+}
+
+function defaultHint(): string {
+  return process.getuid?.() === 0
+    ? 'For the whole log name a file: `-- --log-file FILE`'
+    : 'CRIU needs root: use sudo';
 }
 
 function readLog(path: string): string[] {

@@ -50,6 +50,8 @@ export interface LazyPagesEvents {
   session: [session: RestoreSession];
   /** A peer that is no restore of this image was turned away; the server goes on. */
   refused: [error: unknown];
+  /** Nobody can connect any more: the name of the socket is gone, or another's. */
+  displaced: [error: ThawError];
 }
 
 /**
@@ -72,6 +74,7 @@ export class LazyPagesServer extends EventEmitter<LazyPagesEvents> {
     this.#socket = LazyPagesSocket.listen(options.workDirectory, {
       connected: (peer) => this.#connect(peer),
       refused: (error) => this.emit('refused', error),
+      displaced: (error) => this.emit('displaced', error),
     });
   }
 

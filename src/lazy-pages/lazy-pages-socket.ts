@@ -1,8 +1,17 @@
 /**
  * The socket that `criu restore --lazy-pages` looks for in its work directory.
  */
-import { closeSync, constants, lstatSync, openSync, type Stats, unlinkSync } from 'node:fs';
-import { join } from 'node:path';
+import {
+  closeSync,
+  constants,
+  type FSWatcher,
+  lstatSync,
+  openSync,
+  type Stats,
+  unlinkSync,
+  watch,
+} from 'node:fs';
+import { dirname, join } from 'node:path';
 import { ThawError } from '../errors.js';
 import { type AcceptedPeer, type FdWatcher, native } from '../native.js';
 
@@ -17,6 +26,8 @@ export interface SocketHandlers {
   connected(peer: AcceptedPeer): void;
   /** A peer was turned away (PEER_REFUSED), or could not be accepted. */
   refused(error: unknown): void;
+  /** The name is another's now, or gone (SOCKET_UNAVAILABLE): nobody can connect any more. */
+  displaced(error: ThawError): void;
 }
 
 /** A listening socket. Owns its descriptor and its name. Belongs to one thread. */
@@ -26,6 +37,7 @@ export class LazyPagesSocket {
   readonly #fd: number;
   readonly #inode: bigint;
   readonly #watcher: FdWatcher;
+  readonly #nameWatcher: FSWatcher | undefined;
   #open = true;
 
   private constructor(path: string, fd: number, handlers: SocketHandlers) {
@@ -33,6 +45,9 @@ export class LazyPagesSocket {
     this.#fd = fd;
     this.#inode = inodeOf(path);
     this.#watcher = new native.FdWatcher(fd, () => this.#accept(handlers));
+    this.#nameWatcher = watchName(path, () => {
+      if (this.#open && !this.#hasName()) handlers.displaced(displacedError(path));
+    });
   }
 
   /**
@@ -75,8 +90,13 @@ export class LazyPagesSocket {
     if (!this.#open) return;
     this.#open = false;
     this.#watcher.close();
+    this.#nameWatcher?.close();
     native.closeFd(this.#fd);
-    if (statOf(this.path)?.ino === Number(this.#inode)) unlinkSync(this.path);
+    if (this.#hasName()) unlinkSync(this.path);
+  }
+
+  #hasName(): boolean {
+    return statOf(this.path)?.ino === Number(this.#inode);
   }
 
   #accept({ connected, refused }: SocketHandlers): void {
@@ -104,6 +124,29 @@ export class LazyPagesSocket {
       );
     }
   }
+}
+
+/** Calls `changed` whenever the name may be another's; never, where the kernel has no watch left. */
+function watchName(path: string, changed: () => void): FSWatcher | undefined {
+  try {
+    const watcher = watch(dirname(path), { persistent: false }, (_, name) => {
+      if (name === null || name === SOCKET_NAME) changed();
+    });
+    return watcher.on('error', () => {});
+  } catch {
+    return undefined;
+  }
+}
+
+function displacedError(path: string): ThawError {
+  const gone = statOf(path) === undefined;
+  return new ThawError('SOCKET_UNAVAILABLE', {
+    what: `the lazy-pages socket was ${gone ? 'removed' : 'replaced'} while it was waited at`,
+    where: path,
+    hint: gone
+      ? 'Start the daemon again when nothing clears its work directory'
+      : 'Another daemon took the name (`criu lazy-pages` does so unasked): end one of the two',
+  });
 }
 
 function statOf(path: string): Stats | undefined {

@@ -10,7 +10,7 @@ import type { RestorePlan } from '../plan/restore-plan.js';
 import { createDeferred } from '../servicer/deferred.js';
 import { Pager } from '../servicer/pager.js';
 import type { OnError } from '../servicer/pager-protocol.js';
-import { CriuProcess } from './criu-process.js';
+import { CriuProcess, versionError } from './criu-process.js';
 import { type CriuView, writeCriuView } from './criu-view.js';
 import { LazyPagesServer } from './lazy-pages-server.js';
 import type { RestoreSession, ServedTask } from './restore-session.js';
@@ -194,8 +194,13 @@ export async function restoreWithCriu(
     });
   } catch (error) {
     for (const step of undo.reverse()) await step();
-    throw error;
+    const failed = error instanceof ThawError && error.code === 'CRIU_FAILED';
+    throw (failed ? versionError(commandOf(options)) : undefined) ?? error;
   }
+}
+
+function commandOf({ criu = 'criu' }: CriuRestoreOptions): string {
+  return criu;
 }
 
 function startCriu(directory: string, options: CriuRestoreOptions): CriuProcess {
@@ -203,7 +208,7 @@ function startCriu(directory: string, options: CriuRestoreOptions): CriuProcess 
   const args = ['-D', directory, '-W', directory, '-v4', '--lazy-pages'];
   if (options.detach) args.push('--restore-detached');
   return CriuProcess.start({
-    command: options.criu ?? 'criu',
+    command: commandOf(options),
     args: [...args, ...(options.criuOptions ?? []), '-o', logPath],
     logPath,
     sameSession: options.shellJob ?? false,

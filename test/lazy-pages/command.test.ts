@@ -11,6 +11,7 @@ import {
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import {
+  criuPath,
   type DumpedTarget,
   dumpTarget,
   endAll,
@@ -22,6 +23,7 @@ import {
   resetExchange,
   restoreWithCriu,
   results,
+  startProcess,
   startThaw,
 } from '../support/criu.js';
 import { runningComm, until, within } from '../support/process-facts.js';
@@ -203,6 +205,26 @@ describe('says what is wrong', () => {
     expect(said).toContain('SOCKET_UNAVAILABLE: another lazy-pages daemon listens');
     first.child.kill('SIGINT');
     expect(await within(first.ended, 10_000)).toBe(130);
+  });
+
+  test('when `criu lazy-pages` listens there, and when it takes the name away', async () => {
+    work = makeDirectory();
+    const criuDaemon = () => {
+      const place = ['--no-default-config', '-D', target.image, '-W', work, '-o', 'criu.log'];
+      return startProcess(criuPath(), ['lazy-pages', ...place]);
+    };
+    const first = criuDaemon();
+    await socketThere();
+    const refused = startThaw(['lazy-pages', '-D', target.image, '-W', work, '-o', 'lazy.log']);
+    expect(await within(refused.ended, 10_000)).toBe(1);
+    expect(log()).toContain('another lazy-pages daemon listens in this directory');
+    first.child.kill('SIGKILL');
+    await first.ended;
+    const daemon = lazyPages('-v3');
+    await until('the wait', () => existsSync(join(work, 'lazy.log')) && log().includes('waiting'));
+    criuDaemon();
+    expect(await within(daemon.ended, 10_000)).toBe(1);
+    expect(log()).toMatch(/replaced while it was waited at.*end one of the two/);
   });
 
   test('in a directory that holds no image', async () => {

@@ -1,10 +1,13 @@
 /** How `thaw lazy-pages` starts: configuration files, action scripts, and what it says when it cannot. */
-import { chmodSync, existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { spawnSync } from 'node:child_process';
+import { chmodSync, cpSync, existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { endAll, endStarted, makeDirectory, startThaw } from '../support/criu.js';
 import { runningComm, until, within } from '../support/process-facts.js';
+import { runThaw } from '../support/run-thaw.js';
 
 const IMAGE = fileURLToPath(new URL('../../fixtures/redis', import.meta.url));
 const SOCKET = 'lazy-pages.socket';
@@ -93,4 +96,123 @@ describe('action scripts', () => {
       expect(existsSync(at(SOCKET))).toBe(false);
     },
   );
+});
+
+/** Runs to the end, as root without any right of root's, so that modes of files count. */
+function runWithoutRights(...args: string[]) {
+  const main = fileURLToPath(new URL('../../dist/cli/main.js', import.meta.url));
+  const command = ['--bounding-set=-all', '--inh-caps=-all', process.execPath, main, ...args];
+  return spawnSync('setpriv', command, {
+    encoding: 'utf8',
+    timeout: 15_000,
+    killSignal: 'SIGKILL',
+  });
+}
+
+describe('says what is wrong and what to do', () => {
+  const refused = async (code: string, words: RegExp, ...options: string[]) => {
+    const daemon = startThaw([
+      'lazy-pages',
+      '--no-default-config',
+      '-o',
+      at('lazy.log'),
+      ...options,
+    ]);
+    expect(await within(daemon.ended, 10_000)).toBe(1);
+    expect(read('lazy.log')).toMatch(RegExp(`Error: ${code}: .*${words.source}`));
+  };
+
+  test('in a directory that is no image, is none, or is not there', async () => {
+    const place = ['-W', work, '-D'];
+    await refused('IMAGE_MISSING', /inventory.img\).*a complete CRIU image/, ...place, work);
+    await refused('IMAGE_MISSING', /found something else/, ...place, at('lazy.log'));
+    await refused('IMAGE_MISSING', /found nothing \(.*none\)/, ...place, at('none'));
+    const noWork = ['-D', IMAGE, '-W', at('none')];
+    await refused(
+      'SOCKET_UNAVAILABLE',
+      /ENOENT \(.*none\).*`criu restore` gets with -W/,
+      ...noWork,
+    );
+  });
+
+  test('when the socket’s name is taken by a file, or the work directory is read-only', async () => {
+    writeFileSync(at(SOCKET), '');
+    const place = ['-D', IMAGE, '-W', work];
+    await refused(
+      'SOCKET_UNAVAILABLE',
+      /taken by something else.*another work directory/,
+      ...place,
+    );
+    expect(read(SOCKET)).toBe('');
+    rmSync(at(SOCKET));
+    chmodSync(work, 0o555);
+    const { status, stderr } = runWithoutRights('lazy-pages', '--no-default-config', ...place);
+    expect(status).toBe(1);
+    expect(stderr).toMatch(/SOCKET_UNAVAILABLE: .*EACCES .*The directory must be writable/);
+  });
+
+  test('when a file of the image is not for this user', () => {
+    cpSync(IMAGE, at('image'), { recursive: true });
+    chmodSync(at('image/pages-1.img'), 0);
+    const place = ['--no-default-config', '-D', at('image'), '-W', work];
+    const { status, stderr } = runWithoutRights('lazy-pages', ...place);
+    expect(status).toBe(1);
+    expect(stderr).toMatch(/IO_FAILED: .*EACCES \(.*pages-1.img\).*use sudo/);
+  });
+
+  test('when the socket is replaced or removed while nobody has come', async () => {
+    const place = ['-D', IMAGE, '-W', work];
+    for (const replace of [true, false]) {
+      const daemon = lazyPages();
+      await until(
+        'the socket',
+        () => existsSync(at(SOCKET)) && read('lazy.log').includes('waiting'),
+      );
+      rmSync(at(SOCKET));
+      const thief = createServer();
+      if (replace) await new Promise<void>((done) => thief.listen(at(SOCKET), done));
+      expect(await within(daemon.ended, 10_000)).toBe(1);
+      const words = replace ? /replaced .*end one of the two/ : /removed .*Start the daemon again/;
+      expect(read('lazy.log')).toMatch(words);
+      expect(existsSync(at(SOCKET))).toBe(replace);
+      if (!replace) continue;
+      await refused('SOCKET_UNAVAILABLE', /another lazy-pages daemon listens.*End it/, ...place);
+      await new Promise((done) => thief.close(done));
+    }
+  });
+
+  test('but nothing when a killed daemon left its socket', async () => {
+    const first = lazyPages();
+    await until('the socket', () => existsSync(at(SOCKET)));
+    first.child.kill('SIGKILL');
+    await first.ended;
+    expect(existsSync(at(SOCKET))).toBe(true);
+    const second = lazyPages();
+    await until('the second', () => read('lazy.log').includes('waiting for criu restore'));
+    second.child.kill('SIGTERM');
+    expect(await within(second.ended, 10_000)).toBe(143);
+    expect(read('lazy.log')).not.toContain('Error');
+  });
+
+  test.each([
+    [
+      'too old',
+      ['echo "Version: 3.15"', 'exit 1'],
+      /CRIU 4\.0 or later, found CRIU 3\.15 \(.*old\)/,
+    ],
+    ['no CRIU', ['exit 0'], /CRIU 4\.0 or later, found no version \(.*--criu PATH/],
+  ])('when the command of CRIU is %s', async (_, lines, words) => {
+    const criu = at(script('old', ...lines));
+    const { status, stderr } = await runThaw(
+      'restore',
+      IMAGE,
+      '--restorer',
+      'criu',
+      '--criu',
+      criu,
+    );
+    expect(status).toBe(1);
+    expect(stderr).toMatch(words);
+    expect(stderr).toMatch(/^thaw: CRIU_MISSING: /);
+  });
 });
