@@ -2,7 +2,7 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
-import { Authority, tlsOptions } from '../support/certificates.js';
+import { Authority, tlsOptionsOf } from '../support/certificates.js';
 import {
   criuPath,
   type DumpedTarget,
@@ -111,7 +111,7 @@ test('over TLS, with certificates that both sides check', async () => {
   const authority = new Authority(makeDirectory());
   const names = ['DNS:localhost', 'IP:127.0.0.1'];
   const [ours, theirs] = ['server', 'client'].map((who) =>
-    tlsOptions(authority.certify(who, names)),
+    tlsOptionsOf(authority.certify(who, names)),
   );
   const server = await startPageServer(await inForm('regions'), ...(ours ?? []));
   await restoreFrom(server.port, 'random', theirs);

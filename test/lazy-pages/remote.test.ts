@@ -2,6 +2,7 @@
 import { existsSync, mkdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
+import { tlsOptions } from '../support/certificates.js';
 import {
   type DumpedTarget,
   dumpTarget,
@@ -23,7 +24,6 @@ import {
   restorePipeLimit,
   servePages,
   servePagesByThaw,
-  tlsOptions,
 } from '../support/page-servers.js';
 import { runningComm, until, within } from '../support/process-facts.js';
 

@@ -3,6 +3,7 @@ import { execFileSync } from 'node:child_process';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { TlsFiles } from '../../src/tls-credentials.js';
+import { makeDirectory } from './criu.js';
 
 /** An authority with its files in `directory`. */
 export class Authority {
@@ -66,8 +67,14 @@ function newKey(path: string): string[] {
   return ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes', '-keyout', path];
 }
 
+/** Options for one side of a TLS connection on this machine, with an authority of its own. */
+export function tlsOptions(): string[] {
+  const names = ['DNS:localhost', 'IP:127.0.0.1'];
+  return tlsOptionsOf(new Authority(makeDirectory()).certify('localhost', names));
+}
+
 /** The options of CRIU, and of ours, for these files. */
-export function tlsOptions({ caCertificate, certificate, key }: Required<TlsFiles>): string[] {
+export function tlsOptionsOf({ caCertificate, certificate, key }: Required<TlsFiles>): string[] {
   return [
     '--tls',
     ...['--tls-cacert', String(caCertificate)],

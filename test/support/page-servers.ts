@@ -1,5 +1,4 @@
 /** Page servers of CRIU: what has the pages while the target is restored somewhere else. */
-import { execFileSync } from 'node:child_process';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
@@ -51,26 +50,6 @@ async function listening(port: number): Promise<void> {
         }),
     ),
   );
-}
-
-/** Options of CRIU for one side of a TLS connection, with an authority and certificates of our own. */
-export function tlsOptions(): string[] {
-  const directory = makeDirectory();
-  const openssl = (...args: string[]): void => {
-    execFileSync('openssl', args, { cwd: directory, stdio: 'ignore', timeout: 20_000 });
-  };
-  const key = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes'];
-  openssl('req', '-x509', ...key, '-keyout', 'ca.key', '-out', 'ca.pem', '-subj', '/CN=ca');
-  const names = 'subjectAltName=IP:127.0.0.1,DNS:localhost';
-  openssl(
-    ...['req', '-x509', ...key, '-keyout', 'key.pem', '-out', 'cert.pem'],
-    ...['-subj', '/CN=localhost', '-addext', names, '-CA', 'ca.pem', '-CAkey', 'ca.key'],
-    ...['-addext', 'basicConstraints=CA:FALSE'],
-  );
-  return [
-    ...['--tls', '--tls-cacert', join(directory, 'ca.pem')],
-    ...['--tls-cert', join(directory, 'cert.pem'), '--tls-key', join(directory, 'key.pem')],
-  ];
 }
 
 /** A server that listens by now. */
