@@ -26,7 +26,17 @@ const mayImport = {
   restore: ['base', 'image', 'plan', 'servicer', 'uffd'],
   'lazy-pages': ['base', 'proto', 'image', 'pack', 'plan', 'servicer'],
   'page-server': ['base', 'image'],
-  cli: ['base', 'image', 'pack', 'plan', 'servicer', 'restore', 'lazy-pages', 'page-server', 'uffd'],
+  cli: [
+    'base',
+    'image',
+    'pack',
+    'plan',
+    'servicer',
+    'restore',
+    'lazy-pages',
+    'page-server',
+    'uffd',
+  ],
 };
 
 /** @type {import('dependency-cruiser').IConfiguration} */
