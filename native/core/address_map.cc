@@ -90,6 +90,20 @@ std::vector<AddressRange> AddressMap::Move(uint64_t from, uint64_t to, uint64_t 
   return overwritten;
 }
 
+std::vector<MapSegment> AddressMap::Segments() const {
+  std::vector<MapSegment> segments;
+  for (const auto& [start, segment] : segments_) {
+    segments.push_back({start, segment.end, segment.image});
+  }
+  return segments;
+}
+
+bool AddressMap::Overlaps(uint64_t start, uint64_t end) const {
+  const auto after = segments_.lower_bound(start);
+  if (after != segments_.end() && after->first < end) return true;
+  return after != segments_.begin() && std::prev(after)->second.end > start;
+}
+
 std::vector<AddressRange> AddressMap::RuntimeRanges() const {
   std::vector<AddressRange> ranges;
   for (const auto& [start, segment] : segments_) ranges.push_back({start, segment.end});

@@ -13,6 +13,13 @@
 
 namespace thaw {
 
+// One run-time range that stands for an image range.
+struct MapSegment {
+  uint64_t start;
+  uint64_t end;
+  uint64_t image;
+};
+
 // A half-open range of addresses.
 struct AddressRange {
   uint64_t start;
@@ -32,6 +39,12 @@ class AddressMap {
  public:
   // Adds an identity segment; ranges must not overlap those present.
   void Insert(uint64_t start, uint64_t end);
+  // The same where the image range is another.
+  void Insert(const MapSegment& segment) { Put(segment.start, segment.end, segment.image); }
+  // All segments, sorted.
+  std::vector<MapSegment> Segments() const;
+  // Whether anything of a run-time range is mapped.
+  bool Overlaps(uint64_t start, uint64_t end) const;
 
   Translation ToImage(uint64_t vaddr) const;
   Translation ToRuntime(uint64_t image_vaddr) const;

@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <cstdlib>
 
 #include "clock.h"
 #include "uffd.h"
@@ -20,6 +21,9 @@ constexpr unsigned kReleasePauseUs = 20;
 // Where a probe looks in a target without regions: above every mmap_min_addr, below user space's
 // end.
 constexpr uint64_t kAnyVaddr = uint64_t{1} << 30;
+
+// The usual mmap_min_addr.
+constexpr uint64_t kWakeStart = uint64_t{1} << 16;
 
 // An address of this process that no copy can read from.
 uint64_t UnreadableVaddr() {
@@ -39,28 +43,59 @@ AddressSpace::AddressSpace(uint64_t id, Fd uffd, Fd pidfd, std::shared_ptr<const
       plan_(std::move(plan)),
       arena_(arena) {}
 
+// All memory but the map's, and a record that nobody can find yet.
 bool AddressSpace::TakeMemory() {
-  figures_ = arena_->TakeFigures(&figures_slot_);
-  if (figures_ == nullptr) return false;
-  state_bytes_ = arena_->Allocate(std::max<uint64_t>(plan_->data_page_count(), 1));
-  if (state_bytes_ == nullptr) return false;
-  states_ = PageStates(state_bytes_);
+  uint32_t slot;
+  if (!arena_->TakeTarget(&slot)) return false;
+  BindSlot(slot);
+  record_->id = id_;
+  record_->plan_fd = plan_->fd();
+  record_->source_count = plan_->source_count();
+  const uint64_t source_bytes = plan_->source_count() * sizeof(uint32_t);
+  if (!arena_->Allocate(source_bytes + plan_->data_page_count() + 1, &record_->memory)) {
+    return false;
+  }
+  BindMemory();
   figures_->data_pages = plan_->data_page_count();
   figures_->missing_pages = plan_->data_page_count();
   figures_->started_ns = MonotonicNs();
   figures_->state = static_cast<uint64_t>(TargetState::kServing);
+  set_ranges_ready(true);
+  set_window_pages_max(1);
   return true;
 }
 
-void AddressSpace::ReleaseStates() {
-  if (state_bytes_ == nullptr) return;
-  arena_->Release(state_bytes_, std::max<uint64_t>(plan_->data_page_count(), 1));
-  state_bytes_ = nullptr;
+void AddressSpace::BindSlot(uint32_t slot) {
+  slot_ = slot;
+  figures_ = arena_->figures(slot);
+  record_ = arena_->target(slot);
+}
+
+void AddressSpace::BindMemory() {
+  states_ = PageStates(arena_->data(record_->memory) + record_->source_count * sizeof(uint32_t));
+}
+
+uint32_t* AddressSpace::source_slots() const {
+  return reinterpret_cast<uint32_t*>(arena_->data(record_->memory));
+}
+
+void AddressSpace::Publish() {
+  record_->origin = origin_;
+  record_->uffd = uffd_.get();
+  record_->pidfd = pidfd_.get();
+  record_->published = true;
+}
+
+void AddressSpace::ReleaseMemory() {
+  AddressMapLog(arena_, record_).Release();
+  arena_->Release(std::exchange(record_->memory, ArenaRange{}));
 }
 
 AddressSpace::~AddressSpace() {
-  ReleaseStates();
-  if (figures_ != nullptr) arena_->ReleaseFigures(figures_slot_);
+  if (record_ == nullptr) return;
+  record_->published = false;
+  ReleaseMemory();
+  arena_->ReleaseTarget(slot_);
 }
 
 std::shared_ptr<AddressSpace> AddressSpace::Create(uint64_t id, Fd uffd, Fd pidfd,
@@ -74,16 +109,22 @@ std::shared_ptr<AddressSpace> AddressSpace::Create(uint64_t id, Fd uffd, Fd pidf
   return space;
 }
 
-std::shared_ptr<AddressSpace> AddressSpace::Fork(uint64_t id, Fd* uffd) const {
+std::shared_ptr<AddressSpace> AddressSpace::Fork(uint64_t id, uint64_t sequence, Fd* uffd) const {
   std::shared_ptr<AddressSpace> child(new AddressSpace(id, Fd(), Fd(), plan_, arena_));
   if (!child->TakeMemory()) return nullptr;
+  child->map_ = map_;
+  if (record_->map_current != 0 && !AddressMapLog(arena_, child->record_).Write(map_)) {
+    return nullptr;
+  }
+  std::copy_n(source_slots(), plan_->source_count(), child->source_slots());
   child->uffd_ = std::move(*uffd);
   child->origin_ = origin_;
-  child->remote_task_ = remote_task_;
-  child->map_ = map_;
+  child->set_remote_task(remote_task());
+  child->record_->parent = id_;
+  child->record_->fork_sequence = sequence;
   child->set_ranges_ready(ranges_ready());
   child->set_on_error(on_error());
-  child->can_poison_ = can_poison_.load();
+  child->record_->cannot_poison = record_->cannot_poison.load();
   child->set_window_pages_max(window_pages_max());
   if (fill_wanted()) child->want_fill();
   for (uint32_t page = 0; page < plan_->data_page_count(); ++page) {
@@ -91,52 +132,112 @@ std::shared_ptr<AddressSpace> AddressSpace::Fork(uint64_t id, Fd* uffd) const {
     if (state == PageState::kMissing || state == PageState::kInFlight) continue;
     child->states_.Exchange(page, state);
     // The poison itself was inherited, where there is any.
-    if (state == PageState::kPoisoned && !can_poison_) continue;
+    if (state == PageState::kPoisoned && record_->cannot_poison) continue;
     child->figures_->missing_pages.fetch_sub(1);
   }
   return child;
 }
 
-void AddressSpace::Apply(const abi::Message& message) {
+std::shared_ptr<AddressSpace> AddressSpace::Recover(uint32_t slot, std::shared_ptr<const Plan> plan,
+                                                    Arena* arena) {
+  const TargetRecord& record = *arena->target(slot);
+  const TargetState retired_as = record.retired_as;
+  const bool retired = retired_as != TargetState::kFree;
+  std::shared_ptr<AddressSpace> space(new AddressSpace(record.id, retired ? Fd() : Fd(record.uffd),
+                                                       retired ? Fd() : Fd(record.pidfd),
+                                                       std::move(plan), arena));
+  space->BindSlot(slot);
+  space->origin_ = record.origin;
+  space->retired_ = retired;
+  if (retired) {
+    space->record_->memory = {};
+    space->record_->map_current = 0;
+    space->figures_->state = static_cast<uint64_t>(retired_as);
+    return space;
+  }
+  space->BindMemory();
+  for (uint32_t i = 0; i < space->plan_->region_count(); ++i) {
+    space->map_.Insert(space->plan_->region_start(i), space->plan_->region_end(i));
+  }
+  space->Recount();
+  space->MarkRemoved(AddressMapLog(arena, space->record_).Replay(&space->map_));
+  return space;
+}
+
+// Whoever had claimed a page is no more; whether it got there, the kernel tells at the next try.
+// What was settled but not counted counts as found present.
+void AddressSpace::Recount() {
+  uint64_t missing = 0;
+  for (uint32_t page = 0; page < plan_->data_page_count(); ++page) {
+    states_.Change(page, PageState::kInFlight, PageState::kMissing);
+    const PageState state = states_.Get(page);
+    if (state == PageState::kMissing) ++missing;
+    if (state == PageState::kPoisoned && record_->cannot_poison) ++missing;
+  }
+  figures_->missing_pages = missing;
+  const uint64_t settled = plan_->data_page_count() - missing;
+  const uint64_t counted = figures_->demand_pages + figures_->filled_pages +
+                           figures_->present_pages + figures_->removed_pages +
+                           figures_->poisoned_pages;
+  if (settled > counted) Add(figures_->present_pages, settled - counted);
+}
+
+void AddressSpace::Apply(const abi::Message& message, uint64_t sequence) {
   switch (message.event) {
     case abi::kEventRemove:
-      for (const AddressRange& range : map_.ImageRanges(message.remove.start, message.remove.end)) {
-        MarkRemoved(range);
-      }
+      return MarkRemoved(map_.ImageRanges(message.remove.start, message.remove.end));
+    case abi::kEventUnmap: {
+      const uint64_t start = message.remove.start, end = message.remove.end;
+      if (map_.Overlaps(start, end)) EditMap({sequence, start, MapEdit::kAway, end - start});
       return;
-    case abi::kEventUnmap:
-      for (const AddressRange& range : map_.Erase(message.remove.start, message.remove.end)) {
-        MarkRemoved(range);
-      }
+    }
+    case abi::kEventRemap: {
+      const auto& [from, to, length] = message.remap;
+      const bool moves = map_.Overlaps(from, from + length) || map_.Overlaps(to, to + length);
+      if (moves) EditMap({sequence, from, to, length});
       return;
-    case abi::kEventRemap:
-      for (const AddressRange& range :
-           map_.Move(message.remap.from, message.remap.to, message.remap.length)) {
-        MarkRemoved(range);
-      }
-      return;
+    }
     default:
       return;
   }
 }
 
-void AddressSpace::MarkRemoved(const AddressRange& image) {
-  for (uint32_t i = plan_->FirstExtentFrom(image.start); i < plan_->extent_count(); ++i) {
-    const Extent extent = plan_->extent(i);
-    if (extent.vaddr >= image.end) return;
-    if (extent.kind != kExtentData) continue;
-    const uint64_t from = std::max(extent.vaddr, image.start);
-    const uint64_t to = std::min(extent.end(), image.end);
-    const uint32_t last =
-        extent.page_index + static_cast<uint32_t>((to - extent.vaddr) / kPageSize);
-    uint32_t page = extent.page_index + static_cast<uint32_t>((from - extent.vaddr) / kPageSize);
-    for (; page < last; ++page) {
-      const PageState before = states_.Exchange(page, PageState::kRemoved);
-      // In flight: a page server was asked, and its answer will find the page removed.
-      if (before != PageState::kMissing && before != PageState::kInFlight) continue;
-      Add(figures_->removed_pages, 1);
-      figures_->missing_pages.fetch_sub(1);
+void AddressSpace::EditMap(const MapEdit& edit) {
+  AddressMapLog log(arena_, record_);
+  if (log.last_sequence() >= edit.sequence) return;
+  // A map that is not written down would put pages where they do not belong. The next process finds
+  // more room: it knows only what is in use.
+  if (!log.Append(map_, edit)) std::abort();
+  MarkRemoved(edit.Apply(&map_));
+}
+
+void AddressSpace::MarkRemoved(const std::vector<AddressRange>& ranges) {
+  for (const AddressRange& image : ranges) {
+    for (uint32_t i = plan_->FirstExtentFrom(image.start); i < plan_->extent_count(); ++i) {
+      const Extent extent = plan_->extent(i);
+      if (extent.vaddr >= image.end) break;
+      if (extent.kind != kExtentData) continue;
+      const uint64_t from = std::max(extent.vaddr, image.start);
+      const uint64_t to = std::min(extent.end(), image.end);
+      const uint32_t last =
+          extent.page_index + static_cast<uint32_t>((to - extent.vaddr) / kPageSize);
+      uint32_t page = extent.page_index + static_cast<uint32_t>((from - extent.vaddr) / kPageSize);
+      for (; page < last; ++page) {
+        const PageState before = states_.Exchange(page, PageState::kRemoved);
+        // In flight: a page server was asked, and its answer will find the page removed.
+        if (before != PageState::kMissing && before != PageState::kInFlight) continue;
+        Add(figures_->removed_pages, 1);
+        figures_->missing_pages.fetch_sub(1);
+      }
     }
+  }
+}
+
+void AddressSpace::WakeAll() const {
+  // Everywhere: registered memory may have grown beyond what the map knows.
+  if (uffd::Wake(uffd_.get(), {kWakeStart, kUserSpaceEnd - kWakeStart}) == 0) return;
+  for (const AddressRange& range : map_.RuntimeRanges()) {
+    uffd::Wake(uffd_.get(), {range.start, range.byte_length()});
   }
 }
 
@@ -183,9 +284,11 @@ void AddressSpace::Retire(TargetState state) {
     ReleaseEventWaiters();
     figures_->resident_ns = MonotonicNs();
   }
+  // First of all that the descriptors are not its own: others may get their numbers.
+  record_->retired_as = state;
   uffd_.Reset();
   pidfd_.Reset();
-  ReleaseStates();
+  ReleaseMemory();
   figures_->state = static_cast<uint64_t>(state);
   gate_.UnlockExclusive();
 }
@@ -197,10 +300,18 @@ std::vector<AddressRange> AddressSpace::ImageRangesOf(uint64_t start, uint64_t e
   return ranges;
 }
 
-std::vector<PageError> AddressSpace::TakeErrors() {
+void AddressSpace::TellErrors(const std::function<void(const PageError&)>& tell) {
+  std::vector<PageError> errors;
+  {
+    const std::lock_guard<std::mutex> lock(errors_mutex_);
+    errors.assign(record_->errors, record_->errors + record_->error_count);
+    errors_told_ = record_->error_count;
+  }
+  for (const PageError& error : errors) tell(error);
   const std::lock_guard<std::mutex> lock(errors_mutex_);
-  has_errors_.store(false, std::memory_order_release);
-  return std::exchange(errors_, {});
+  std::copy(record_->errors + errors_told_, record_->errors + record_->error_count,
+            record_->errors);
+  record_->error_count -= std::exchange(errors_told_, 0);
 }
 
 }  // namespace thaw

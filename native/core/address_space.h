@@ -9,11 +9,13 @@
 
 #include <atomic>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <mutex>
 #include <vector>
 
 #include "address_map.h"
+#include "address_map_log.h"
 #include "arena.h"
 #include "error_policy.h"
 #include "fault_window.h"
@@ -39,56 +41,65 @@ enum class Outcome {
   kGone,       // the address space does not exist any more
 };
 
-// Pages that could not be produced.
-struct PageError {
-  uint64_t vaddr;
-  uint32_t page_count;
-  uint32_t source;
-  int error;
-  uint64_t file_offset;  // byte of the source at which the first page, or its block, begins
-  ErrorAction action;
-};
-
 class AddressSpace : public std::enable_shared_from_this<AddressSpace> {
  public:
   // Null when the arena is full. `uffd` must be non-blocking.
   static std::shared_ptr<AddressSpace> Create(uint64_t id, Fd uffd, Fd pidfd,
                                               std::shared_ptr<const Plan> plan, Arena* arena);
-  // The child of a fork, at the moment of the fork event: same places, same pages missing.
-  // Takes `uffd`, unless there is no memory (null).
-  std::shared_ptr<AddressSpace> Fork(uint64_t id, Fd* uffd) const;
+  // The child of a fork, at the moment of the fork event, which is message `sequence`: same places,
+  // same pages missing. Takes `uffd`, unless there is no memory (null).
+  std::shared_ptr<AddressSpace> Fork(uint64_t id, uint64_t sequence, Fd* uffd) const;
+  // The address space of a published record, as the process left it that served it until it died:
+  // takes its descriptors, and gives back what was in flight.
+  static std::shared_ptr<AddressSpace> Recover(uint32_t slot, std::shared_ptr<const Plan> plan,
+                                               Arena* arena);
   // For a child that cannot be served, at the same moment: poisons what is missing in it. Returns
   // the first page poisoned, and how many.
   PageError PoisonFork(int child_uffd, int error) const;
   ~AddressSpace();
+
+  // From now on it can be recovered.
+  void Publish();
+  // The uffd of a child that was not published, for whoever closes it.
+  Fd TakeUffd() { return std::move(uffd_); }
+  // The arena's slots of the plan's sources, in its order: for whoever recovers it.
+  uint32_t* source_slots() const;
+  // That nobody wants it any more: it is let go of when it is recovered.
+  void Disown() { record_->dropped = true; }
+  bool disowned() const { return record_->dropped; }
 
   uint64_t id() const { return id_; }
   // Id of the address space that the first of its parents was; its own where nobody forked it.
   uint64_t origin() const { return origin_; }
   int uffd() const { return uffd_.get(); }
   int pidfd() const { return pidfd_.get(); }
-  uint32_t figures_slot() const { return figures_slot_; }
+  uint32_t figures_slot() const { return slot_; }
+  // Of a forked child: whose, and by which message; both 0 where nobody forked it.
+  uint64_t parent() const { return record_->parent; }
+  uint64_t fork_sequence() const { return record_->fork_sequence; }
   const Plan& plan() const { return *plan_; }
   Figures& figures() { return *figures_; }
   Gate& gate() { return gate_; }
   // What page servers know the task by; a forked child inherits it.
   bool asks_remotes() const { return plan_->has_remotes(); }
-  uint64_t remote_task() const { return remote_task_; }
-  void set_remote_task(uint64_t task) { remote_task_ = task; }
+  uint64_t remote_task() const { return record_->remote_task; }
+  void set_remote_task(uint64_t task) { record_->remote_task = task; }
   bool complete() const { return figures_->missing_pages.load() == 0; }
 
   // Whether all ranges are registered by now. A target that CRIU restores is handed over before it
   // registers them: until then nothing but faults is served, and an unregistered page is no sign
   // that the target let go of it. True unless set otherwise; a forked child inherits it.
-  bool ranges_ready() const { return ranges_ready_.load(std::memory_order_acquire); }
-  void set_ranges_ready(bool ready) { ranges_ready_.store(ready, std::memory_order_release); }
+  bool ranges_ready() const { return record_->ranges_ready.load(std::memory_order_acquire); }
+  void set_ranges_ready(bool ready) {
+    record_->ranges_ready.store(ready, std::memory_order_release);
+  }
   // Whether the background fill is to bring in what is missing; a forked child inherits it.
-  bool fill_wanted() const { return fill_wanted_.load(std::memory_order_acquire); }
-  void want_fill() { fill_wanted_.store(true, std::memory_order_release); }
+  bool fill_wanted() const { return record_->fill_wanted.load(std::memory_order_acquire); }
+  void want_fill() { record_->fill_wanted.store(true, std::memory_order_release); }
   // What is done about pages that cannot be produced. kPoison unless set otherwise; a forked child
   // inherits it, but has no pidfd: its pages are poisoned, and no more.
-  OnError on_error() const { return on_error_; }
-  void set_on_error(OnError on_error) { on_error_ = on_error; }
+  OnError on_error() const { return record_->on_error; }
+  void set_on_error(OnError on_error) { record_->on_error = on_error; }
 
   // Fault thread: reads messages of the uffd. Never waits (EAGAIN), although any other holder of
   // the descriptor may make it a blocking one.
@@ -98,8 +109,8 @@ class AddressSpace : public std::enable_shared_from_this<AddressSpace> {
   bool IsGone() const;
 
   // Most pages installed for one fault where the program shows a pattern; 1: the page alone.
-  uint32_t window_pages_max() const { return window_pages_max_; }
-  void set_window_pages_max(uint32_t pages) { window_pages_max_ = pages; }
+  uint32_t window_pages_max() const { return record_->window_pages_max; }
+  void set_window_pages_max(uint32_t pages) { record_->window_pages_max = pages; }
 
   // Fault thread: installs what the fault at page-aligned `vaddr` needs, and more where the program
   // shows a pattern. Never waits for a disk. Sets `in_order` when the fault follows a stream.
@@ -108,8 +119,12 @@ class AddressSpace : public std::enable_shared_from_this<AddressSpace> {
   // Any thread: the same, for a fault whose bytes are not in memory: waits for the disk. Takes the
   // gate.
   Outcome ServeColdFault(uint64_t vaddr, PageReader* reader);
-  // Fault thread, under the exclusive gate: follows a remap, remove or unmap.
-  void Apply(const abi::Message& message);
+  // Fault thread, under the exclusive gate: follows a remap, remove or unmap. Doing it again, with
+  // the same `sequence`, changes nothing.
+  void Apply(const abi::Message& message, uint64_t sequence);
+  // Has every thread that waits for a page ask again: its message may have been read by a process
+  // that is no more.
+  void WakeAll() const;
   // Fault thread: unregisters everything, closes the uffd, frees all but the figures.
   void Retire(TargetState state);
 
@@ -128,17 +143,22 @@ class AddressSpace : public std::enable_shared_from_this<AddressSpace> {
   // Image ranges that stand in a run-time range now. Takes the gate.
   std::vector<AddressRange> ImageRangesOf(uint64_t start, uint64_t end);
 
+  // How the service ended; kFree: it goes on.
+  TargetState retired_as() const { return record_->retired_as; }
   bool retired() const { return retired_.load(std::memory_order_acquire); }
 
-  // Failures since the last call.
-  std::vector<PageError> TakeErrors();
-  bool has_errors() const { return has_errors_.load(std::memory_order_acquire); }
+  // Fault thread: failures since the last call, passed to `tell` and forgotten only then.
+  void TellErrors(const std::function<void(const PageError&)>& tell);
+  bool has_errors() const { return record_->error_count.load(std::memory_order_acquire) != 0; }
 
  private:
   AddressSpace(uint64_t id, Fd uffd, Fd pidfd, std::shared_ptr<const Plan> plan, Arena* arena);
 
   bool TakeMemory();
-  void ReleaseStates();
+  void BindSlot(uint32_t slot);
+  void BindMemory();
+  void ReleaseMemory();
+  void Recount();
   Outcome ServePage(const Extent& extent, uint64_t vaddr, const Translation& image,
                     const PageWindow& window, PageReader* reader);
   Outcome ServeRaw(const Extent& extent, uint64_t vaddr, const Translation& image,
@@ -170,32 +190,26 @@ class AddressSpace : public std::enable_shared_from_this<AddressSpace> {
   void Unclaim(uint32_t page_index, uint32_t page_count);
   int Probe() const;
   void ReleaseEventWaiters() const;
-  void MarkRemoved(const AddressRange& image);
+  void EditMap(const MapEdit& edit);
+  void MarkRemoved(const std::vector<AddressRange>& ranges);
 
   const uint64_t id_;
   uint64_t origin_;
-  uint64_t remote_task_ = 0;
   Fd uffd_;
   Fd pidfd_;
   std::shared_ptr<const Plan> plan_;
   Arena* const arena_;
+  uint32_t slot_ = 0;
   Figures* figures_ = nullptr;
-  uint32_t figures_slot_ = 0;
-  uint8_t* state_bytes_ = nullptr;
+  TargetRecord* record_ = nullptr;
   PageStates states_;
   AddressMap map_;  // read by both sides, edited under the exclusive gate
   Gate gate_;
   FaultWindow window_;
-  uint32_t window_pages_max_ = 1;
   std::atomic<uint32_t> fill_cursor_{0};  // the data page that the next fill begins with
   std::atomic<bool> retired_{false};
-  std::atomic<bool> ranges_ready_{true};
-  std::atomic<bool> fill_wanted_{false};
-  std::atomic<OnError> on_error_{OnError::kPoison};
-  std::atomic<bool> can_poison_{true};  // cleared where the kernel cannot (before Linux 6.6)
-  std::mutex errors_mutex_;
-  std::vector<PageError> errors_;
-  std::atomic<bool> has_errors_{false};
+  std::mutex errors_mutex_;   // guards the record's errors
+  uint32_t errors_told_ = 0;  // of those, being told: nothing is added to them
 };
 
 }  // namespace thaw

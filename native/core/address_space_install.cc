@@ -13,9 +13,6 @@
 namespace thaw {
 namespace {
 
-// Failures kept for the control plane; more of them only count.
-constexpr size_t kErrorsMax = 1024;
-
 // Pages installed by background work before it lets the gate go: events are read in between.
 constexpr uint32_t kGatePages = 16;
 
@@ -35,7 +32,7 @@ Outcome AddressSpace::ServeFault(uint64_t vaddr, PageReader* reader, bool* in_or
     return states_.FindMissing(first, first_page) == first_page;
   };
   // Nothing is installed, or asked for, that may not get in.
-  const uint32_t page_count_max = ranges_ready() ? window_pages_max_ : 1;
+  const uint32_t page_count_max = ranges_ready() ? window_pages_max() : 1;
   const PageWindow window = window_.Decide(vaddr / kPageSize, page_count_max, are_present);
   *in_order = window.in_order;
   if (window.end - window.first > 1) Add(figures_->window_faults, 1);
@@ -129,7 +126,7 @@ Outcome AddressSpace::ServeRaw(const Extent& extent, uint64_t vaddr, const Trans
 // A touch of a page that could not be produced, which raced with its poisoning or cannot be
 // poisoned.
 Outcome AddressSpace::ServePoisoned(uint64_t vaddr) {
-  if (!can_poison_) {
+  if (record_->cannot_poison) {
     ActOnError(false);
     return Outcome::kDone;
   }
@@ -361,9 +358,9 @@ uffd::Result AddressSpace::Install(const Extent& extent, const PageRun& run, uin
 // the process before it sees anything wrong.
 ErrorAction AddressSpace::ActOnError(bool poisoned) const {
   int signal = 0;
-  if (on_error_ == OnError::kKill) {
+  if (on_error() == OnError::kKill) {
     signal = SIGKILL;
-  } else if (on_error_ == OnError::kStop || !poisoned) {
+  } else if (on_error() == OnError::kStop || !poisoned) {
     signal = SIGSTOP;
   }
   const bool sent = signal != 0 && pidfd_.valid() &&
@@ -397,23 +394,25 @@ uint32_t AddressSpace::SettleOne(uint32_t page_index, uint64_t vaddr, PageState 
 // Neighbours with the same failure become one.
 void AddressSpace::RecordError(const PageError& error) {
   const std::lock_guard<std::mutex> lock(errors_mutex_);
-  has_errors_.store(true, std::memory_order_release);
-  if (!errors_.empty()) {
-    PageError& last = errors_.back();
+  const uint32_t count = record_->error_count;
+  if (count > errors_told_) {
+    PageError& last = record_->errors[count - 1];
     if (last.error == error.error && last.source == error.source && last.action == error.action &&
         last.vaddr + last.page_count * kPageSize == error.vaddr) {
       last.page_count += error.page_count;
       return;
     }
   }
-  if (errors_.size() < kErrorsMax) errors_.push_back(error);
+  if (count == kErrorsMax) return;
+  record_->errors[count] = error;
+  record_->error_count.store(count + 1, std::memory_order_release);
 }
 
 // Waiting threads are woken last, so that whoever sees a touch fail finds the reason in the
 // figures, and a process that is to stop has stopped.
 void AddressSpace::FailPages(const Extent& extent, uint32_t page, uint32_t page_count,
                              uint64_t vaddr, int error, bool poisoned) {
-  if (!poisoned) can_poison_ = false;
+  if (!poisoned) record_->cannot_poison = true;
   RecordError({vaddr, page_count, extent.source, error, plan_->OffsetOf(extent, page),
                ActOnError(poisoned)});
   const uint32_t page_index = extent.page_index + page;

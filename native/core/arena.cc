@@ -2,17 +2,39 @@
 
 #include <fcntl.h>
 
+#include <algorithm>
+#include <cstdlib>
 #include <cstring>
-#include <new>
 
 namespace thaw {
 namespace {
 
-constexpr uint64_t kArenaBytes = uint64_t{1} << 40;
-constexpr uint64_t kFiguresBytes = kFiguresSlotBytes * kFiguresSlots;
 constexpr uint64_t kPage = 4096;
 
 uint64_t RoundUp(uint64_t value) { return (value + kPage - 1) & ~(kPage - 1); }
+
+std::vector<uint32_t> Descending(uint32_t count) {
+  std::vector<uint32_t> slots(count);
+  for (uint32_t i = 0; i < count; ++i) slots[i] = count - 1 - i;
+  return slots;
+}
+
+// Takes the lowest free slot and raises `used`, the slots that were ever in use.
+bool TakeSlot(std::vector<uint32_t>* free, std::atomic<uint32_t>* used, uint32_t* slot) {
+  if (free->empty()) return false;
+  *slot = free->back();
+  free->pop_back();
+  if (*slot >= *used) *used = *slot + 1;
+  return true;
+}
+
+void RemoveSlots(std::vector<uint32_t>* free, const std::vector<uint32_t>& taken) {
+  free->erase(std::remove_if(free->begin(), free->end(),
+                             [&](uint32_t slot) {
+                               return std::binary_search(taken.begin(), taken.end(), slot);
+                             }),
+              free->end());
+}
 
 }  // namespace
 
@@ -22,41 +44,116 @@ bool Arena::Create() {
   mapping_ = UniqueMapping::Map(kArenaBytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE,
                                 fd_.get());
   if (!mapping_.valid()) return false;
-  for (uint32_t slot = kFiguresSlots; slot > 0; --slot) free_slots_.push_back(slot - 1);
-  free_ranges_[kFiguresBytes] = kArenaBytes - kFiguresBytes;
+  free_targets_ = Descending(kFiguresSlots);
+  free_sources_ = Descending(kSourceSlots);
+  free_ranges_[kHeapOffset] = kArenaBytes - kHeapOffset;
   return true;
 }
 
-Figures* Arena::TakeFigures(uint32_t* slot) {
+void Arena::Recover() {
   const std::lock_guard<std::mutex> lock(mutex_);
-  if (free_slots_.empty()) return nullptr;
-  *slot = free_slots_.back();
-  free_slots_.pop_back();
-  return new (mapping_.data() + *slot * kFiguresSlotBytes) Figures();
+  const std::vector<uint32_t> targets = PublishedTargets();
+  const std::vector<uint32_t> sources = PublishedSources();
+  free_targets_ = Descending(kFiguresSlots);
+  free_sources_ = Descending(kSourceSlots);
+  RemoveSlots(&free_targets_, targets);
+  RemoveSlots(&free_sources_, sources);
+  // What died between being taken and being published.
+  for (const uint32_t slot : free_targets_) {
+    if (slot >= header().target_slots_used) continue;
+    Discard(slot * kFiguresSlotBytes, kFiguresSlotBytes);
+    Discard(kTargetsOffset + slot * kTargetRecordBytes, kTargetRecordBytes);
+  }
+  for (const uint32_t slot : free_sources_) {
+    if (slot < header().source_slots_used)
+      std::memset(static_cast<void*>(source(slot)), 0, sizeof(SourceRecord));
+  }
+  std::vector<ArenaRange> used;
+  for (const uint32_t slot : targets) {
+    const TargetRecord& record = *target(slot);
+    if (record.retired_as != TargetState::kFree) continue;
+    used.push_back(record.memory);
+    if (record.map_current != 0) used.push_back(record.maps[record.map_current - 1]);
+  }
+  FreeAllButUsed(std::move(used));
 }
 
-void Arena::ReleaseFigures(uint32_t slot) {
+void Arena::FreeAllButUsed(std::vector<ArenaRange> used) {
+  std::sort(used.begin(), used.end(),
+            [](const ArenaRange& a, const ArenaRange& b) { return a.offset < b.offset; });
+  used.push_back({kArenaBytes, 0});
+  free_ranges_.clear();
+  uint64_t at = kHeapOffset;
+  for (const ArenaRange& range : used) {
+    if (range.offset > at) {
+      // Far too large to be written over; the next process tries again.
+      if (!Punch(at, range.offset - at)) std::abort();
+      free_ranges_[at] = range.offset - at;
+    }
+    at = range.offset + RoundUp(range.byte_length);
+  }
+}
+
+bool Arena::TakeTarget(uint32_t* slot) {
   const std::lock_guard<std::mutex> lock(mutex_);
+  return TakeSlot(&free_targets_, &header().target_slots_used, slot);
+}
+
+void Arena::ReleaseTarget(uint32_t slot) {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  target(slot)->published = false;
   Discard(slot * kFiguresSlotBytes, kFiguresSlotBytes);
-  free_slots_.push_back(slot);
+  Discard(kTargetsOffset + slot * kTargetRecordBytes, kTargetRecordBytes);
+  free_targets_.push_back(slot);
 }
 
-uint8_t* Arena::Allocate(uint64_t byte_length) {
+SourceRecord* Arena::TakeSource() {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  uint32_t slot;
+  if (!TakeSlot(&free_sources_, &header().source_slots_used, &slot)) return nullptr;
+  return source(slot);
+}
+
+void Arena::ReleaseSource(SourceRecord* record) {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  record->published = false;
+  std::memset(static_cast<void*>(record), 0, sizeof(*record));
+  free_sources_.push_back(static_cast<uint32_t>(record - source(0)));
+}
+
+std::vector<uint32_t> Arena::PublishedTargets() const {
+  std::vector<uint32_t> slots;
+  for (uint32_t slot = 0; slot < header().target_slots_used; ++slot) {
+    if (target(slot)->published) slots.push_back(slot);
+  }
+  return slots;
+}
+
+std::vector<uint32_t> Arena::PublishedSources() const {
+  std::vector<uint32_t> slots;
+  for (uint32_t slot = 0; slot < header().source_slots_used; ++slot) {
+    if (source(slot)->published) slots.push_back(slot);
+  }
+  return slots;
+}
+
+bool Arena::Allocate(uint64_t byte_length, ArenaRange* range) {
   const uint64_t wanted = RoundUp(byte_length);
   const std::lock_guard<std::mutex> lock(mutex_);
-  for (auto range = free_ranges_.begin(); range != free_ranges_.end(); ++range) {
-    const auto [offset, length] = *range;
+  for (auto free = free_ranges_.begin(); free != free_ranges_.end(); ++free) {
+    const auto [offset, length] = *free;
     if (length < wanted) continue;
-    free_ranges_.erase(range);
+    free_ranges_.erase(free);
     if (length > wanted) free_ranges_[offset + wanted] = length - wanted;
-    return mapping_.data() + offset;
+    *range = {offset, byte_length};
+    return true;
   }
-  return nullptr;
+  return false;
 }
 
-void Arena::Release(uint8_t* address, uint64_t byte_length) {
-  uint64_t offset = address - mapping_.data();
-  uint64_t length = RoundUp(byte_length);
+void Arena::Release(const ArenaRange& range) {
+  const uint64_t offset = range.offset;
+  uint64_t length = RoundUp(range.byte_length);
   if (length == 0) return;
   const std::lock_guard<std::mutex> lock(mutex_);
   Discard(offset, length);
@@ -77,9 +174,13 @@ void Arena::Release(uint8_t* address, uint64_t byte_length) {
 }
 
 // Gives the memory back; the range reads as zeros afterwards.
+bool Arena::Punch(uint64_t offset, uint64_t byte_length) {
+  constexpr int kMode = FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE;
+  return ::fallocate(fd_.get(), kMode, offset, byte_length) == 0;
+}
+
 void Arena::Discard(uint64_t offset, uint64_t byte_length) {
-  constexpr int kPunch = FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE;
-  if (::fallocate(fd_.get(), kPunch, offset, byte_length) == 0) return;
+  if (Punch(offset, byte_length)) return;
   // Old page states would make the next target's missing pages zero.
   std::memset(mapping_.data() + offset, 0, byte_length);
 }

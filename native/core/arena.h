@@ -1,8 +1,9 @@
-// The pager's shared memory: figures slots first, then page-state maps, in one sparse memfd.
+// The pager's shared memory: figures slots, records and page-state maps, in one sparse memfd.
 //
 // Everything that must outlive one pager process stands here, and the control plane reads the
 // figures from the same memfd. Memory is used only where it was written; released ranges go back to
-// the kernel. Thread-safety: all calls lock. Lifetime: outlives every address space.
+// the kernel. Who may use what is kept outside of it, and found again by Recover(). Thread-safety:
+// all calls lock. Lifetime: outlives every address space.
 #ifndef THAW_NATIVE_CORE_ARENA_H_
 #define THAW_NATIVE_CORE_ARENA_H_
 
@@ -11,6 +12,7 @@
 #include <mutex>
 #include <vector>
 
+#include "arena_layout.h"
 #include "fd.h"
 #include "figures.h"
 
@@ -20,25 +22,51 @@ class Arena {
  public:
   // False when the kernel refuses the mapping (errno tells).
   bool Create();
+  // Finds out what is in use by the records that are published, and clears everything else. Before
+  // any other call, in a process that goes on where another died.
+  void Recover();
 
   int fd() const { return fd_.get(); }
+  ArenaHeader& header() const { return *At<ArenaHeader>(kHeaderOffset); }
 
-  // A zeroed figures slot and its number, or null when all are taken.
-  Figures* TakeFigures(uint32_t* slot);
-  void ReleaseFigures(uint32_t slot);
+  // A slot for a target, its figures and record zeroed; false when all are taken.
+  bool TakeTarget(uint32_t* slot);
+  void ReleaseTarget(uint32_t slot);
+  Figures* figures(uint32_t slot) const { return At<Figures>(slot * kFiguresSlotBytes); }
+  TargetRecord* target(uint32_t slot) const {
+    return At<TargetRecord>(kTargetsOffset + slot * kTargetRecordBytes);
+  }
 
-  // `byte_length` zeroed bytes, page-aligned; null when the arena is full.
-  uint8_t* Allocate(uint64_t byte_length);
-  void Release(uint8_t* address, uint64_t byte_length);
+  // A zeroed record for a pages image; null when all are taken.
+  SourceRecord* TakeSource();
+  void ReleaseSource(SourceRecord* record);
+  SourceRecord* source(uint32_t slot) const {
+    return At<SourceRecord>(kSourcesOffset + slot * sizeof(SourceRecord));
+  }
+
+  // Slots of published records.
+  std::vector<uint32_t> PublishedTargets() const;
+  std::vector<uint32_t> PublishedSources() const;
+
+  // `byte_length` zeroed bytes, page-aligned; false when the arena is full.
+  bool Allocate(uint64_t byte_length, ArenaRange* range);
+  void Release(const ArenaRange& range);
+  uint8_t* data(const ArenaRange& range) const { return mapping_.data() + range.offset; }
 
  private:
+  template <typename T>
+  T* At(uint64_t offset) const {
+    return reinterpret_cast<T*>(mapping_.data() + offset);
+  }
+  void FreeAllButUsed(std::vector<ArenaRange> used);
+  bool Punch(uint64_t offset, uint64_t byte_length);
   void Discard(uint64_t offset, uint64_t byte_length);
 
   std::mutex mutex_;
   Fd fd_;
   UniqueMapping mapping_;
-  std::vector<uint32_t> free_slots_;
-  std::map<uint64_t, uint64_t> free_ranges_;  // offset -> length, never adjacent
+  std::vector<uint32_t> free_targets_, free_sources_;  // the lowest last
+  std::map<uint64_t, uint64_t> free_ranges_;           // offset -> length, never adjacent
 };
 
 }  // namespace thaw

@@ -17,7 +17,6 @@
 namespace thaw {
 namespace {
 
-constexpr size_t kMessagesMax = 16;
 constexpr int kEventsMax = 64;
 // Rounds of reading one target before the others get their turn.
 constexpr int kRoundsMax = 8;
@@ -69,7 +68,8 @@ void MakeNonBlocking(int fd) { ::fcntl(fd, F_SETFL, ::fcntl(fd, F_GETFL) | O_NON
 
 }  // namespace
 
-int FaultServicer::Start(BackgroundWork* background) {
+int FaultServicer::Start(BackgroundWork* background,
+                         std::vector<std::shared_ptr<AddressSpace>> recovered) {
   background_ = background;
   can_spin_ = CountCpus() > 1;
   epoll_ = Fd(::epoll_create1(EPOLL_CLOEXEC));
@@ -77,8 +77,50 @@ int FaultServicer::Start(BackgroundWork* background) {
   spare_ = Fd(::eventfd(0, EFD_CLOEXEC));
   if (!epoll_.valid() || !wake_.valid() || !spare_.valid()) return errno;
   if (const int error = Watch(epoll_.get(), wake_.get(), kWakeKey)) return error;
+  if (const int error = Recover(std::move(recovered))) return error;
   thread_ = std::thread([this] { Run(); });
   return 0;
+}
+
+int FaultServicer::Recover(std::vector<std::shared_ptr<AddressSpace>> spaces) {
+  const MessageBatch& batch = arena_->header().batch;
+  std::shared_ptr<Served> unfinished;
+  for (const std::shared_ptr<AddressSpace>& space : spaces) {
+    if (space->disowned()) {
+      if (!space->retired()) space->Retire(TargetState::kGone);
+      continue;
+    }
+    auto served = std::make_shared<Served>();
+    served->space = space;
+    if (space->figures_slot() + 1 == batch.target_slot && !space->retired()) unfinished = served;
+    served_.emplace(space->id(), std::move(served));
+  }
+  // Before anything is installed: pages may have been discarded, or be elsewhere by now.
+  if (unfinished != nullptr) ApplyBatch(unfinished.get());
+  for (const std::shared_ptr<AddressSpace>& space : spaces) {
+    if (space->retired()) continue;
+    if (const int error = WatchTarget(*space)) return error;
+    Notify(space->id(), false);
+    space->WakeAll();
+  }
+  TellAgain(spaces);
+  return 0;
+}
+
+// Whoever hears it knows what it has heard before.
+void FaultServicer::TellAgain(const std::vector<std::shared_ptr<AddressSpace>>& spaces) {
+  for (const std::shared_ptr<AddressSpace>& space : spaces) {
+    if (space->disowned()) continue;
+    if (space->fork_sequence() != 0) {
+      sink_({PagerEventKind::kForked, 0, space->parent(), space->id(), space->figures_slot(), 0});
+    }
+  }
+  TellForks();
+  for (const std::shared_ptr<AddressSpace>& space : spaces) {
+    if (space->disowned() || !space->retired()) continue;
+    TellErrors(space.get());
+    TellEnd(*space);
+  }
 }
 
 void FaultServicer::Stop() {
@@ -90,20 +132,14 @@ void FaultServicer::Stop() {
 
 int FaultServicer::Add(std::shared_ptr<AddressSpace> space) {
   const uint64_t id = space->id();
-  const int uffd = space->uffd(), pidfd = space->pidfd();
   // It would be readable, and unreadable, for ever.
-  if (Poll(uffd) & POLLERR) return EINVAL;
+  if (Poll(space->uffd()) & POLLERR) return EINVAL;
   {
     // Until both are watched: the fault thread finds, and ends, the target only then.
     const std::lock_guard<std::mutex> lock(mutex_);
     if (served_.count(id) != 0) return EEXIST;
-    if (const int error = Watch(epoll_.get(), uffd, id)) return error;
-    if (pidfd >= 0) {
-      if (const int error = Watch(epoll_.get(), pidfd, id | kPidfdBit)) {
-        ::epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, uffd, nullptr);
-        return error;
-      }
-    }
+    if (const int error = WatchTarget(*space)) return error;
+    space->Publish();
     auto served = std::make_shared<Served>();
     served->space = std::move(space);
     served_.emplace(id, std::move(served));
@@ -112,11 +148,20 @@ int FaultServicer::Add(std::shared_ptr<AddressSpace> space) {
   return 0;
 }
 
+int FaultServicer::WatchTarget(const AddressSpace& space) {
+  if (const int error = Watch(epoll_.get(), space.uffd(), space.id())) return error;
+  if (space.pidfd() < 0) return 0;
+  const int error = Watch(epoll_.get(), space.pidfd(), space.id() | kPidfdBit);
+  if (error != 0) ::epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, space.uffd(), nullptr);
+  return error;
+}
+
 void FaultServicer::Drop(uint64_t id) {
   {
     const std::lock_guard<std::mutex> lock(mutex_);
     const auto found = served_.find(id);
     if (found == served_.end()) return;
+    found->second->space->Disown();
     // Others may hold its descriptors: only the fault thread can stop watching them, and only its
     // retirement ends the fill.
     notices_.push_back({std::move(found->second), NoticeKind::kDropped, 0});
@@ -287,23 +332,14 @@ bool FaultServicer::ReadAndServe(const std::shared_ptr<Served>& served) {
   AddressSpace* const space = served->space.get();
   const size_t deferred_before = served->deferred.size();
   bool found = false;
-  abi::Message messages[kMessagesMax];
   for (int round = 0; round < kRoundsMax && !space->retired(); ++round) {
     space->gate().LockExclusive();
+    abi::Message* const messages = BeginBatch(*space);
     const uffd::Value read = ReadMessages(*space, messages);
     const size_t count = read.ok() ? static_cast<size_t>(read.value) : 0;
-    for (size_t i = 0; i < count; ++i) {
-      if (messages[i].event == abi::kEventFork) {
-        AcceptFork(*served, static_cast<int>(messages[i].fork.ufd));
-      } else if (messages[i].event != abi::kEventPagefault) {
-        space->Apply(messages[i]);
-        // The page may be another by now, or none.
-        RetryAwaited(served.get());
-      }
-    }
+    ApplyBatch(served.get());
     space->gate().UnlockExclusive();
-    for (const PagerEvent& event : forks_) sink_(event);
-    forks_.clear();
+    TellForks();
     if (count == 0) break;
     found = true;
     ServeFaults(served.get(), messages, count, MonotonicNs());
@@ -311,6 +347,44 @@ bool FaultServicer::ReadAndServe(const std::shared_ptr<Served>& served) {
   }
   if (deferred_before == 0 && !served->deferred.empty()) with_deferred_.push_back(served);
   return found;
+}
+
+// Where to read the next messages of `space` to. Nothing that could be taken for one stands there.
+abi::Message* FaultServicer::BeginBatch(const AddressSpace& space) {
+  MessageBatch& batch = arena_->header().batch;
+  const bool unused = batch.messages[0].event == 0;
+  if (unused && batch.target_slot == space.figures_slot() + 1) return batch.messages;
+  batch.target_slot = 0;
+  for (abi::Message& message : batch.messages) message.event = 0;
+  batch.applied = 0;
+  batch.sequence += kMessagesMax;
+  batch.target_slot = space.figures_slot() + 1;
+  return batch.messages;
+}
+
+// Applies the events of the batch that are not applied yet.
+void FaultServicer::ApplyBatch(Served* served) {
+  MessageBatch& batch = arena_->header().batch;
+  for (uint32_t i = batch.applied; i < kMessagesMax && batch.messages[i].event != 0; ++i) {
+    const abi::Message& message = batch.messages[i];
+    const uint64_t sequence = batch.sequence + i;
+    // A child's descriptor is the batch's until the message is marked: closed any earlier, its
+    // number could be another's when the message is applied again.
+    Fd refused;
+    if (message.event == abi::kEventFork) {
+      refused = AcceptFork(*served, static_cast<int>(message.fork.ufd), sequence);
+    } else if (message.event != abi::kEventPagefault) {
+      served->space->Apply(message, sequence);
+      // The page may be another by now, or none.
+      RetryAwaited(served);
+    }
+    batch.applied.store(i + 1, std::memory_order_release);
+  }
+}
+
+void FaultServicer::TellForks() {
+  for (const PagerEvent& event : forks_) sink_(event);
+  forks_.clear();
 }
 
 void FaultServicer::ServeFaults(Served* served, const abi::Message* messages, size_t count,
@@ -403,18 +477,35 @@ uffd::Value FaultServicer::ReadMessages(const AddressSpace& space, abi::Message*
   return space.Read(messages, 1);
 }
 
-void FaultServicer::AcceptFork(const Served& parent, int child_fd) {
+bool FaultServicer::IsAdopted(uint64_t sequence) {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  return std::any_of(served_.begin(), served_.end(), [sequence](const auto& entry) {
+    return entry.second->space->fork_sequence() == sequence;
+  });
+}
+
+// Takes the child's descriptor, or returns it to be closed.
+Fd FaultServicer::AcceptFork(const Served& parent, int child_fd, uint64_t sequence) {
+  if (IsAdopted(sequence)) return Fd();
   Fd fd(child_fd);
   // It has the spare one's place, which the next fork needs.
-  if (!spare_.valid()) return RefuseFork(*parent.space, fd.get(), EMFILE);
+  if (!spare_.valid()) {
+    RefuseFork(*parent.space, fd.get(), EMFILE);
+    return fd;
+  }
   MakeNonBlocking(fd.get());
-  const uint64_t id = kForkIdBase + next_fork_id_++;
-  const std::shared_ptr<AddressSpace> child = parent.space->Fork(id, &fd);
-  if (child == nullptr) return RefuseFork(*parent.space, fd.get(), ENOMEM);
+  const uint64_t id = kForkIdBase + arena_->header().next_fork_id++;
+  const std::shared_ptr<AddressSpace> child = parent.space->Fork(id, sequence, &fd);
+  if (child == nullptr) {
+    RefuseFork(*parent.space, fd.get(), ENOMEM);
+    return fd;
+  }
   if (const int error = Add(child)) {
-    return RefuseFork(*parent.space, child->uffd(), error);
+    RefuseFork(*parent.space, child->uffd(), error);
+    return child->TakeUffd();
   }
   forks_.push_back({PagerEventKind::kForked, 0, parent.space->id(), id, child->figures_slot(), 0});
+  return Fd();
 }
 
 void FaultServicer::RefuseFork(const AddressSpace& parent, int child_fd, int error) {
@@ -429,16 +520,17 @@ void FaultServicer::Unwatch(const AddressSpace& space) {
   ::epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, space.uffd(), nullptr);
 }
 
+void FaultServicer::TellErrors(AddressSpace* space) {
+  if (!space->has_errors()) return;
+  space->TellErrors([&](const PageError& error) { sink_(ToEvent(space->id(), error)); });
+}
+
 // Passes failures on and lets go of a target that has everything.
 void FaultServicer::Report(Served* served) {
   AddressSpace* const space = served->space.get();
   // Looked at first: with the last page all failures are recorded.
   const bool ends = space->complete() && space->ranges_ready();
-  if (space->has_errors()) {
-    for (const PageError& error : space->TakeErrors()) {
-      sink_(ToEvent(space->id(), error));
-    }
-  }
+  TellErrors(space);
   if (ends) Finish(served, TargetState::kResident);
 }
 
@@ -448,9 +540,12 @@ void FaultServicer::Finish(Served* served, TargetState state) {
   space->Retire(state);
   served->deferred.clear();
   served->awaited.clear();
-  const auto kind =
-      state == TargetState::kResident ? PagerEventKind::kResident : PagerEventKind::kGone;
-  sink_({kind, 0, space->id(), 0, 0, 0});
+  TellEnd(*space);
+}
+
+void FaultServicer::TellEnd(const AddressSpace& space) {
+  const bool resident = space.retired_as() == TargetState::kResident;
+  sink_({resident ? PagerEventKind::kResident : PagerEventKind::kGone, 0, space.id(), 0, 0, 0});
 }
 
 }  // namespace thaw

@@ -42,8 +42,10 @@ class FaultServicer {
   FaultServicer(PagerEventSink sink, Arena* arena) : sink_(std::move(sink)), arena_(arena) {}
   ~FaultServicer() { Stop(); }
 
-  // `background` is asked from the fault thread until Stop(). 0 or a positive errno.
-  int Start(BackgroundWork* background);
+  // `background` is asked from the fault thread until Stop(). Goes on with what another servicer
+  // left in the arena, if any: events that it read are applied, and what it may not have told is
+  // told (again). 0 or a positive errno.
+  int Start(BackgroundWork* background, std::vector<std::shared_ptr<AddressSpace>> recovered = {});
   void Stop();
 
   // Serves `space` from now on. 0 or a positive errno (EINVAL: UFFDIO_API was never called on its
@@ -84,6 +86,9 @@ class FaultServicer {
   };
 
   void Run();
+  int Recover(std::vector<std::shared_ptr<AddressSpace>> spaces);
+  void TellAgain(const std::vector<std::shared_ptr<AddressSpace>>& spaces);
+  int WatchTarget(const AddressSpace& space);
   void PostNotice(uint64_t id, NoticeKind kind, uint64_t request_id);
   void HandleNotices();
   void TellSettled(Served* served, uint64_t request_id);
@@ -96,11 +101,17 @@ class FaultServicer {
   void RetryAwaited(Served* served);
   int WaitMsMax() const;
   void ProbeTargets();
+  abi::Message* BeginBatch(const AddressSpace& space);
   uffd::Value ReadMessages(const AddressSpace& space, abi::Message* messages);
-  void AcceptFork(const Served& parent, int child_fd);
+  void ApplyBatch(Served* served);
+  void TellForks();
+  bool IsAdopted(uint64_t sequence);
+  Fd AcceptFork(const Served& parent, int child_fd, uint64_t sequence);
   void RefuseFork(const AddressSpace& parent, int child_fd, int error);
   void Unwatch(const AddressSpace& space);
   void Report(Served* served);
+  void TellErrors(AddressSpace* space);
+  void TellEnd(const AddressSpace& space);
   void Finish(Served* served, TargetState state);
   std::shared_ptr<Served> FindServed(uint64_t id);
 
@@ -119,7 +130,6 @@ class FaultServicer {
   std::vector<std::shared_ptr<Served>> with_deferred_;  // fault thread only
   std::vector<PagerEvent> forks_;                       // fault thread only: to be passed on
   PageReader reader_;                                   // fault thread only
-  uint64_t next_fork_id_ = 0;                           // fault thread only
   std::shared_ptr<Served> last_served_;  // fault thread only: where the next fault is likely
   bool may_have_work_ = false;           // fault thread only: that the background work has some
   bool can_spin_ = false;                // on a single CPU the target would have to wait for that

@@ -19,7 +19,11 @@ std::shared_ptr<PageSource> PageSource::Open(Fd fd, int* error) {
     return nullptr;
   }
   *error = 0;
-  return std::shared_ptr<PageSource>(new PageSource(std::move(fd), status.st_size));
+  return Reopen(std::move(fd), status.st_size);
+}
+
+std::shared_ptr<PageSource> PageSource::Reopen(Fd fd, uint64_t byte_length) {
+  return std::shared_ptr<PageSource>(new PageSource(std::move(fd), byte_length));
 }
 
 std::shared_ptr<PageSource> PageSource::OfRemote(std::shared_ptr<RemoteSource> remote) {

@@ -24,6 +24,9 @@ class PageSource {
   // Takes the descriptor over. Null with a positive errno in `error` when it is no regular file.
   static std::shared_ptr<PageSource> Open(Fd fd, int* error);
 
+  // The same source in another process, as long as it was when it was opened.
+  static std::shared_ptr<PageSource> Reopen(Fd fd, uint64_t byte_length);
+
   // A page server. It has no bytes at hand, so none of the calls below but byte_length() is for it.
   static std::shared_ptr<PageSource> OfRemote(std::shared_ptr<RemoteSource> remote);
 

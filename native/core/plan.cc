@@ -9,7 +9,6 @@
 namespace thaw {
 namespace {
 
-constexpr uint64_t kUserSpaceEnd = 0x7ffffffff000;
 // Largest LZ4 region of the image format.
 constexpr uint32_t kBlockPagesMax = 1024;
 constexpr int kSealsNeeded = F_SEAL_WRITE | F_SEAL_SHRINK;
@@ -32,7 +31,8 @@ std::shared_ptr<const Plan> Plan::Open(int fd, std::vector<std::shared_ptr<PageS
   }
   std::shared_ptr<Plan> plan(new Plan());
   plan->mapping_ = UniqueMapping::Map(status.st_size, PROT_READ, MAP_SHARED, fd);
-  if (!plan->mapping_.valid()) {
+  plan->fd_ = Fd(::fcntl(fd, F_DUPFD_CLOEXEC, 0));
+  if (!plan->mapping_.valid() || !plan->fd_.valid()) {
     *error = Error::kUnmappable;
     return nullptr;
   }

@@ -16,6 +16,7 @@
 namespace thaw {
 
 inline constexpr uint64_t kPageSize = 4096;
+inline constexpr uint64_t kUserSpaceEnd = 0x7ffffffff000;
 
 // One extent, gathered from the columns.
 struct Extent {
@@ -50,10 +51,13 @@ class Plan {
     kBadChecksum,
   };
 
-  // Maps and checks the plan in `fd` (not consumed). `sources` are the pages images that its
-  // extents name by index. Null with `error` set when anything is out of bounds.
+  // Maps and checks the plan in `fd`, of which it keeps a duplicate. `sources` are the pages images
+  // that its extents name by index. Null with `error` set when anything is out of bounds.
   static std::shared_ptr<const Plan> Open(int fd, std::vector<std::shared_ptr<PageSource>> sources,
                                           Error* error);
+
+  // The plan's own descriptor, from which it can be opened again.
+  int fd() const { return fd_.get(); }
 
   uint32_t region_count() const { return header_->region_count; }
   uint64_t region_start(uint32_t i) const { return region_start_[i]; }
@@ -86,6 +90,7 @@ class Plan {
   // Pages of the largest block; 0 when nothing is compressed.
   uint32_t block_pages_max() const { return block_pages_max_; }
 
+  uint32_t source_count() const { return static_cast<uint32_t>(sources_.size()); }
   const PageSource& source(uint32_t i) const { return *sources_[i]; }
   // Whether one of the sources is a page server.
   bool has_remotes() const;
@@ -99,6 +104,7 @@ class Plan {
   Error CheckBlocks() const;
   bool HasChecksums(const Extent& extent, uint64_t count) const;
 
+  Fd fd_;
   UniqueMapping mapping_;
   std::vector<std::shared_ptr<PageSource>> sources_;
   const PlanHeader* header_ = nullptr;

@@ -47,6 +47,7 @@ RemoteSource::RemoteSource(Fd fd, const Options& options, PagerEventSink sink, L
 bool RemoteSource::Start() {
   wake_ = Fd(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
   if (!wake_.valid()) return false;
+  connected_ = replacement_.valid();
   thread_ = std::thread([this] { Run(); });
   return true;
 }
@@ -124,6 +125,7 @@ bool RemoteSource::Close() {
 
 void RemoteSource::Run() {
   NameThread("thaw-remote");
+  if (!connected_) sink_({PagerEventKind::kSourceLost, ECONNRESET, options_.id, 0, 0, 0});
   while (TakeOrders()) {
     if (fd_.valid()) Flush();
     const short events = static_cast<short>(out_.empty() ? POLLIN : POLLIN | POLLOUT);

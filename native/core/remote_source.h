@@ -55,6 +55,7 @@ class RemoteSource {
   };
   static constexpr uint32_t kNoFault = ~uint32_t{0};
 
+  // Without a connection (`fd` invalid) it begins as after a loss, and says so.
   RemoteSource(Fd fd, const Options& options, PagerEventSink sink, Look look);
   ~RemoteSource() { Stop(); }
 
@@ -122,6 +123,7 @@ class RemoteSource {
   bool ended_ = false;
   int error_ = 0;  // of the last loss
 
+  bool connected_ = false;  // when it was started
   Fd fd_;  // the thread's own, as is what follows; invalid while there is no connection
   std::deque<Request> sent_;
   std::vector<uint8_t> out_;  // headers that the socket has not taken yet

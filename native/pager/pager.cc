@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
@@ -51,7 +52,10 @@ Pager::Pager(Fd control, const BackgroundFill::Options& options)
     : control_(std::move(control)),
       options_(options),
       servicer_([this](const PagerEvent& event) { PassOn(event); }, &arena_),
-      fill_([this](const PagerEvent& event) { PassOn(event); }, &servicer_) {}
+      fill_([this](const PagerEvent& event) { PassOn(event); }, &servicer_),
+      sources_(&arena_, [this](Fd fd, const RemoteSource::Options& options) {
+        return StartRemote(std::move(fd), options);
+      }) {}
 
 int Pager::Run() {
   if (!arena_.Create() || servicer_.Start(&fill_) != 0) {
@@ -70,9 +74,7 @@ int Pager::Run() {
       case ControlSocket::Received::kEnd:
         if (outlives_) ServeToTheEnd();
         fill_.Stop();
-        for (const auto& [id, source] : sources_) {
-          if (source->remote() != nullptr) source->remote()->Stop();
-        }
+        for (const auto& remote : sources_.Remotes()) remote->Stop();
         servicer_.Stop();
         return 0;
       case ControlSocket::Received::kMalformed: {
@@ -132,10 +134,19 @@ void Pager::Handle(ReceivedRequest* received) {
 
 void Pager::AddSource(ReceivedRequest* received, ControlPacket* answer) {
   if (received->fds.size() != 1) return Refuse(answer, Refusal::kMalformed);
-  int error = 0;
-  std::shared_ptr<PageSource> source = PageSource::Open(std::move(received->fds[0]), &error);
-  if (source == nullptr) return Refuse(answer, Refusal::kSourceFailed, error);
-  sources_[received->request.target] = std::move(source);
+  const int error = sources_.Add(received->request.target, std::move(received->fds[0]));
+  if (error != 0) Refuse(answer, Refusal::kSourceFailed, error);
+}
+
+// Null (errno set) without a thread or an eventfd to wait with.
+std::shared_ptr<RemoteSource> Pager::StartRemote(Fd fd, const RemoteSource::Options& options) {
+  auto remote = std::make_shared<RemoteSource>(
+      std::move(fd), options, [this](const PagerEvent& event) { PassOn(event); },
+      [this](const std::shared_ptr<AddressSpace>& space, bool gone) {
+        // The id may be another target's by now.
+        if (servicer_.Find(space->id()) == space) servicer_.Notify(space->id(), gone);
+      });
+  return remote->Start() ? remote : nullptr;
 }
 
 void Pager::AddRemoteSource(ReceivedRequest* received, ControlPacket* answer) {
@@ -146,23 +157,18 @@ void Pager::AddRemoteSource(ReceivedRequest* received, ControlPacket* answer) {
   if (request.flags & kRemoteWideHeader) options.header_bytes = wire::kWideBytes;
   options.close_command = static_cast<uint32_t>(request.a);
   options.first_answer_ms = static_cast<uint32_t>(request.b);
-  auto remote = std::make_shared<RemoteSource>(
-      std::move(received->fds[0]), options, [this](const PagerEvent& event) { PassOn(event); },
-      [this](const std::shared_ptr<AddressSpace>& space, bool gone) {
-        // The id may be another target's by now.
-        if (servicer_.Find(space->id()) == space) servicer_.Notify(space->id(), gone);
-      });
-  if (!remote->Start()) return Refuse(answer, Refusal::kSourceFailed, errno);
-  sources_[request.target] = PageSource::OfRemote(std::move(remote));
+  const int error = sources_.AddRemote(std::move(received->fds[0]), options);
+  if (error != 0) Refuse(answer, Refusal::kSourceFailed, error);
 }
 
 void Pager::WithRemote(ReceivedRequest* received, ControlPacket* answer) {
   const ControlRequest& request = received->request;
-  const auto found = sources_.find(request.target);
-  if (found == sources_.end() || found->second->remote() == nullptr) {
+  uint32_t slot = 0;
+  const std::shared_ptr<PageSource> source = sources_.Find(request.target, &slot);
+  if (source == nullptr || source->remote() == nullptr) {
     return Refuse(answer, Refusal::kUnknownSource);
   }
-  RemoteSource* const remote = found->second->remote().get();
+  RemoteSource* const remote = source->remote().get();
   switch (static_cast<RequestOp>(request.op)) {
     case RequestOp::kReplaceSource:
       if (received->fds.size() != 1) return Refuse(answer, Refusal::kMalformed);
@@ -176,10 +182,11 @@ void Pager::WithRemote(ReceivedRequest* received, ControlPacket* answer) {
 }
 
 void Pager::DropSource(uint64_t id, ControlPacket* answer) {
-  const auto found = sources_.find(id);
-  if (found == sources_.end()) return Refuse(answer, Refusal::kUnknownSource);
-  if (found->second->remote() != nullptr) found->second->remote()->Stop();
-  sources_.erase(found);
+  uint32_t slot = 0;
+  const std::shared_ptr<PageSource> source = sources_.Find(id, &slot);
+  if (source == nullptr) return Refuse(answer, Refusal::kUnknownSource);
+  if (source->remote() != nullptr) source->remote()->Stop();
+  sources_.Drop(id);
 }
 
 void Pager::AddTarget(ReceivedRequest* received, ControlPacket* answer) {
@@ -195,12 +202,14 @@ void Pager::AddTarget(ReceivedRequest* received, ControlPacket* answer) {
   if (on_error > OnError::kKill) return Refuse(answer, Refusal::kMalformed);
   if (!IsUffd(fds[0].get())) return Refuse(answer, Refusal::kNotUffd);
   std::vector<std::shared_ptr<PageSource>> sources;
+  std::vector<uint32_t> source_slots;
   for (size_t at = 0; at < received->payload.size(); at += sizeof(uint32_t)) {
     uint32_t id;
     std::memcpy(&id, received->payload.data() + at, sizeof(id));
-    const auto found = sources_.find(id);
-    if (found == sources_.end()) return Refuse(answer, Refusal::kUnknownSource);
-    sources.push_back(found->second);
+    uint32_t slot = 0;
+    sources.push_back(sources_.Find(id, &slot));
+    source_slots.push_back(slot);
+    if (sources.back() == nullptr) return Refuse(answer, Refusal::kUnknownSource);
   }
   Plan::Error plan_error = Plan::Error::kNone;
   std::shared_ptr<const Plan> plan = Plan::Open(fds[1].get(), std::move(sources), &plan_error);
@@ -215,6 +224,7 @@ void Pager::AddTarget(ReceivedRequest* received, ControlPacket* answer) {
                            std::move(plan), &arena_);
   if (space == nullptr) return Refuse(answer, Refusal::kOutOfMemory);
   space->set_remote_task(request.a);
+  std::copy(source_slots.begin(), source_slots.end(), space->source_slots());
   space->set_ranges_ready((request.flags & kTargetAwaitsRanges) == 0);
   space->set_on_error(on_error);
   answer->a = space->figures_slot();
@@ -279,9 +289,7 @@ void Pager::Outlive(ReceivedRequest* received, ControlPacket* answer) {
 // Without a limit: it takes as long as the targets do, filled or not.
 void Pager::ServeToTheEnd() {
   alone_ = true;
-  for (const auto& [id, source] : sources_) {
-    if (source->remote() != nullptr) source->remote()->ExpectNoOther();
-  }
+  for (const auto& remote : sources_.Remotes()) remote->ExpectNoOther();
   std::unique_lock<std::mutex> lock(end_mutex_);
   end_.wait(lock, [this] { return servicer_.CountServing() == 0; });
   lock.unlock();
@@ -291,8 +299,8 @@ void Pager::ServeToTheEnd() {
 // Takes leave of the page servers, each of which has a limit of its own for it.
 void Pager::CloseRemotes() {
   std::unique_lock<std::mutex> lock(end_mutex_);
-  for (const auto& [id, source] : sources_) {
-    if (source->remote() != nullptr && source->remote()->Close()) ++remotes_open_;
+  for (const auto& remote : sources_.Remotes()) {
+    if (remote->Close()) ++remotes_open_;
   }
   end_.wait(lock, [this] { return remotes_open_ == 0; });
 }

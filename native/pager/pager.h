@@ -6,14 +6,12 @@
 #include <condition_variable>
 #include <memory>
 #include <mutex>
-#include <unordered_map>
 
 #include "arena.h"
 #include "background_fill.h"
 #include "control_socket.h"
 #include "fault_servicer.h"
-#include "page_source.h"
-#include "remote_source.h"
+#include "source_table.h"
 
 namespace thaw {
 
@@ -28,6 +26,7 @@ class Pager {
  private:
   void Handle(ReceivedRequest* received);
   void AddSource(ReceivedRequest* received, ControlPacket* answer);
+  std::shared_ptr<RemoteSource> StartRemote(Fd fd, const RemoteSource::Options& options);
   void AddRemoteSource(ReceivedRequest* received, ControlPacket* answer);
   void WithRemote(ReceivedRequest* received, ControlPacket* answer);
   void DropSource(uint64_t id, ControlPacket* answer);
@@ -51,7 +50,7 @@ class Pager {
   std::condition_variable end_;
   FaultServicer servicer_;
   BackgroundFill fill_;
-  std::unordered_map<uint64_t, std::shared_ptr<PageSource>> sources_;
+  SourceTable sources_;
   size_t remotes_open_ = 0;  // under end_mutex_: farewells that are waited for
 };
 

@@ -1,12 +1,14 @@
 // The address map against a model that knows the image page of every single run-time page.
 #include "address_map.h"
 
+#include <algorithm>
 #include <cstdio>
 #include <ctime>
 #include <map>
 #include <set>
 #include <string>
 
+#include "address_map_log.h"
 #include "plan.h"
 #include "test_image.h"
 #include "testing.h"
@@ -14,8 +16,12 @@
 namespace {
 
 using thaw::AddressMap;
+using thaw::AddressMapLog;
 using thaw::AddressRange;
+using thaw::Arena;
 using thaw::kPageSize;
+using thaw::MapEdit;
+using thaw::MapSegment;
 using thaw::Translation;
 using thaw::testing::Random;
 
@@ -149,6 +155,72 @@ TEST(AddressMapMovesAcrossAnotherSegment) {
   EXPECT_EQ(map.ToRuntime(Bytes(13)).address, Bytes(33));
   EXPECT_FALSE(map.ToImage(Bytes(13)).found);
   EXPECT_FALSE(map.ToRuntime(Bytes(33)).found);
+}
+
+AddressMap TwoRegions() {
+  AddressMap map;
+  map.Insert(Bytes(2), Bytes(40));
+  map.Insert(Bytes(50), Bytes(70));
+  return map;
+}
+
+bool Same(const AddressMap& a, const AddressMap& b) {
+  const std::vector<MapSegment> left = a.Segments(), right = b.Segments();
+  return std::equal(left.begin(), left.end(), right.begin(), right.end(),
+                    [](const MapSegment& l, const MapSegment& r) {
+                      return l.start == r.start && l.end == r.end && l.image == r.image;
+                    });
+}
+
+// Whenever the writer stops, the log gives its map; old images of it are freed.
+TEST(AddressMapLogReplaysToTheSameMap) {
+  const uint64_t seed = static_cast<uint64_t>(::time(nullptr));
+  Random random(seed);
+  Arena arena;
+  ASSERT_TRUE(arena.Create());
+  uint32_t slot = 0;
+  ASSERT_TRUE(arena.TakeTarget(&slot));
+  AddressMapLog log(&arena, arena.target(slot));
+  AddressMap map = TwoRegions();
+  uint64_t sequence = 0;
+  for (int step = 0; step < 2000; ++step) {
+    const uint64_t start = random.Below(kPages - 1);
+    const uint64_t count = 1 + random.Below(std::min<uint64_t>(kPages - start, 24));
+    const uint64_t to = random.Below(kPages - count + 1);
+    if (to < start + count && start < to + count) continue;
+    const bool away = random.Below(200) == 0;
+    const MapEdit edit{++sequence, Bytes(start), away ? MapEdit::kAway : Bytes(to), Bytes(count)};
+    ASSERT_TRUE(log.Append(map, edit));
+    edit.Apply(&map);
+    AddressMap replayed = TwoRegions();
+    log.Replay(&replayed);
+    if (Same(map, replayed) && log.last_sequence() == sequence) continue;
+    EXPECT_EQ("seed " + std::to_string(seed) + " step " + std::to_string(step),
+              std::string("same"));
+    return;
+  }
+  log.Release();
+  thaw::ArenaRange whole;
+  EXPECT_TRUE(arena.Allocate(thaw::kArenaBytes - thaw::kHeapOffset, &whole));
+}
+
+// The ranges of an edit that was written but not carried out any more.
+TEST(AddressMapLogTellsWhatWentAway) {
+  Arena arena;
+  ASSERT_TRUE(arena.Create());
+  uint32_t slot = 0;
+  ASSERT_TRUE(arena.TakeTarget(&slot));
+  AddressMapLog log(&arena, arena.target(slot));
+  const AddressMap map = TwoRegions();
+  ASSERT_TRUE(log.Append(map, {17, Bytes(30), MapEdit::kAway, Bytes(30)}));
+  AddressMap replayed = TwoRegions();
+  const std::set<uint64_t> pages = PagesOf(log.Replay(&replayed));
+  EXPECT_EQ(pages.size(), 20u);
+  EXPECT_TRUE(pages.count(30) == 1 && pages.count(59) == 1);
+  EXPECT_FALSE(replayed.Overlaps(Bytes(30), Bytes(60)));
+  EXPECT_TRUE(replayed.Overlaps(Bytes(29), Bytes(60)));
+  EXPECT_TRUE(replayed.Overlaps(Bytes(40), Bytes(61)));
+  EXPECT_EQ(log.last_sequence(), 17u);
 }
 
 }  // namespace

@@ -15,6 +15,8 @@
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
+#include <set>
+#include <string>
 
 #include "uffd.h"
 
@@ -27,6 +29,19 @@ void Require(bool ok, const char* what) {
   if (ok) return;
   std::perror(what);
   std::abort();
+}
+
+// What a servicer opens for itself.
+std::set<int> WaitDescriptors() {
+  std::set<int> found;
+  for (int fd = 0; fd < 4096; ++fd) {
+    char name[64] = {};
+    const std::string link = "/proc/self/fd/" + std::to_string(fd);
+    if (::readlink(link.c_str(), name, sizeof(name) - 1) < 0) continue;
+    const std::string kind = name;
+    if (kind == "anon_inode:[eventpoll]" || kind == "anon_inode:[eventfd]") found.insert(fd);
+  }
+  return found;
 }
 
 int AnswerOf(int status) { return WIFSIGNALED(status) ? -WTERMSIG(status) : WEXITSTATUS(status); }
@@ -164,10 +179,46 @@ PagerRig::PagerRig() {
     events_.push_back(event);
     changed_.notify_all();
   };
+  Start({});
+}
+
+void PagerRig::Start(std::vector<std::shared_ptr<AddressSpace>> recovered) {
   servicer_ = std::make_unique<FaultServicer>(sink_, &arena_);
   fill_ = std::make_unique<BackgroundFill>(sink_, servicer_.get());
-  Require(servicer_->Start(fill_.get()) == 0, "FaultServicer::Start");
+  const std::set<int> before = WaitDescriptors();
+  Require(servicer_->Start(fill_.get(), recovered) == 0, "FaultServicer::Start");
+  own_descriptors_.clear();
+  for (const int fd : WaitDescriptors()) {
+    if (before.count(fd) == 0) own_descriptors_.push_back(fd);
+  }
   fill_->Start();
+  for (std::shared_ptr<AddressSpace>& space : recovered) {
+    if (space->fill_wanted() && !space->retired()) fill_->AddTarget(std::move(space));
+  }
+}
+
+void PagerRig::Abandon() {
+  fill_->Stop();
+  servicer_->Stop();
+  // Never destroyed: that would close descriptors.
+  static auto* const abandoned_servicers = new std::vector<std::unique_ptr<FaultServicer>>();
+  static auto* const abandoned_fills = new std::vector<std::unique_ptr<BackgroundFill>>();
+  abandoned_servicers->push_back(std::move(servicer_));
+  abandoned_fills->push_back(std::move(fill_));
+  for (const int fd : own_descriptors_) ::close(fd);
+}
+
+void PagerRig::Recover() {
+  arena_.Recover();
+  std::vector<std::shared_ptr<AddressSpace>> spaces;
+  for (const uint32_t slot : arena_.PublishedTargets()) {
+    const auto plan = std::find_if(plans_.begin(), plans_.end(), [&](const auto& known) {
+      return known->fd() == arena_.target(slot)->plan_fd;
+    });
+    Require(plan != plans_.end(), "the plan of a record");
+    spaces.push_back(AddressSpace::Recover(slot, *plan, &arena_));
+  }
+  Start(std::move(spaces));
 }
 
 RemoteSource::Look PagerRig::look() {
@@ -184,6 +235,7 @@ PagerRig::~PagerRig() {
 std::shared_ptr<AddressSpace> PagerRig::Add(uint64_t id, LazyTarget* target, TestImage* image,
                                             bool window, bool with_pidfd, uint64_t remote_task) {
   Fd pidfd = with_pidfd ? target->TakePidfd() : Fd();
+  plans_.push_back(image->plan());
   std::shared_ptr<AddressSpace> space =
       AddressSpace::Create(id, target->TakeUffd(), std::move(pidfd), image->plan(), &arena_);
   Require(space != nullptr, "AddressSpace::Create");

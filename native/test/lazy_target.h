@@ -100,6 +100,10 @@ class PagerRig {
   std::shared_ptr<AddressSpace> Add(uint64_t id, LazyTarget* target, TestImage* image,
                                     bool window = true, bool with_pidfd = true,
                                     uint64_t remote_task = 0);
+  // Lets go of all parts but the arena and the targets' descriptors, as the end of a process does.
+  void Abandon();
+  // Builds the parts again from the arena.
+  void Recover();
   void Fill(const std::shared_ptr<AddressSpace>& space) { fill_->AddTarget(space); }
   // Forked children are filled, too, from now on.
   void FillForks() { fill_forks_ = true; }
@@ -118,9 +122,12 @@ class PagerRig {
 
  private:
   bool Wait(uint64_t target, std::vector<PagerEventKind> kinds, int seconds);
+  void Start(std::vector<std::shared_ptr<AddressSpace>> recovered);
 
   Arena arena_;
   PagerEventSink sink_;
+  std::vector<std::shared_ptr<const Plan>> plans_;
+  std::vector<int> own_descriptors_;  // of the servicer
   std::mutex mutex_;
   std::condition_variable changed_;
   std::vector<PagerEvent> events_;
