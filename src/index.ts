@@ -100,6 +100,7 @@ export { checkMachine, type MachineFinding, type MachineReport } from './restore
 export {
   Restoration,
   type RestoredTask,
+  type StallListeners,
   type TouchSummary,
   type VerifyResult,
 } from './restore/restoration.js';

@@ -25,6 +25,7 @@
 #include "page_reader.h"
 #include "page_state.h"
 #include "plan.h"
+#include "read_retries.h"
 #include "uffd.h"
 #include "uffd_abi.h"
 
@@ -187,6 +188,7 @@ class AddressSpace : public std::enable_shared_from_this<AddressSpace> {
   void FailPages(const Extent& extent, uint32_t page, uint32_t page_count, uint64_t vaddr,
                  int error, bool poisoned);
   ErrorAction ActOnError(bool poisoned) const;
+  bool IsPutOff(const Extent& extent, const PageRun& run, uint64_t vaddr);
   void Unclaim(uint32_t page_index, uint32_t page_count);
   int Probe() const;
   void ReleaseEventWaiters() const;
@@ -208,6 +210,7 @@ class AddressSpace : public std::enable_shared_from_this<AddressSpace> {
   FaultWindow window_;
   std::atomic<uint32_t> fill_cursor_{0};  // the data page that the next fill begins with
   std::atomic<bool> retired_{false};
+  ReadRetries retries_;
   std::mutex errors_mutex_;   // guards the record's errors
   uint32_t errors_told_ = 0;  // of those, being told: nothing is added to them
 };

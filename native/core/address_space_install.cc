@@ -59,6 +59,7 @@ Outcome AddressSpace::ServePage(const Extent& extent, uint64_t vaddr, const Tran
                                 const PageWindow& window, PageReader* reader) {
   const uint32_t page_index =
       extent.page_index + static_cast<uint32_t>((image.address - extent.vaddr) / kPageSize);
+  if (retries_.MustWait(page_index)) return Outcome::kDeferred;
   while (!states_.Claim(page_index)) {
     switch (states_.Get(page_index)) {
       case PageState::kMissing:
@@ -234,6 +235,7 @@ Outcome AddressSpace::FillRange(uint32_t first, uint32_t end, uint32_t page_coun
     *next = extent.page_index + page_done;
     return outcome;
   }
+  if (retries_.MustWait(first)) return Outcome::kDeferred;
   const PageRun run = reader->Read(*plan_, extent, page, count, patience);
   CountCost(reader);
   if (run.error == EAGAIN) return Outcome::kWouldWait;
@@ -289,6 +291,10 @@ Outcome AddressSpace::InstallRun(const Extent& extent, const PageRun& run, uint3
 Outcome AddressSpace::InstallClaimed(const Extent& extent, const PageRun& run, uint32_t page,
                                      uint32_t page_count, uint64_t vaddr,
                                      Figures::Counter* counter) {
+  if (IsPutOff(extent, run, vaddr)) {
+    Unclaim(extent.page_index + page, page_count);
+    return Outcome::kDeferred;
+  }
   uint32_t limit = page_count;  // pages a call; 1 after the border of a VMA or the file's end
   int error = run.error;        // why pages are poisoned; 0: they are installed
   while (page_count > 0) {
@@ -352,6 +358,20 @@ uffd::Result AddressSpace::Install(const Extent& extent, const PageRun& run, uin
   if (run.zero) return uffd::Zeropage(uffd_.get(), range);
   return uffd::Copy(uffd_.get(), range.start, run.source + (page - run.first_page) * kPageSize,
                     range.length);
+}
+
+// Whether what has to be read for `run` is to be tried again later.
+bool AddressSpace::IsPutOff(const Extent& extent, const PageRun& run, uint64_t vaddr) {
+  const uint32_t first = extent.page_index + run.first_page;
+  const ReadRetries::Verdict verdict =
+      retries_.Judge(plan_->source(extent.source), first, run.page_count, run.error);
+  const auto tell = [&](ErrorAction action) {
+    RecordError({vaddr, run.page_count, extent.source, run.error,
+                 plan_->OffsetOf(extent, run.first_page), action});
+  };
+  if (verdict == ReadRetries::Verdict::kStalled) tell(ErrorAction::kRetrying);
+  if (verdict == ReadRetries::Verdict::kResumed) tell(ErrorAction::kResumed);
+  return verdict == ReadRetries::Verdict::kRetry || verdict == ReadRetries::Verdict::kStalled;
 }
 
 // What the policy asks for, and what a kernel without UFFDIO_POISON (before 6.6) leaves: to stop

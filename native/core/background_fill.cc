@@ -135,7 +135,9 @@ bool BackgroundFill::RunColdFault(Lock* lock, PageReader* reader) {
   if (outcome == Outcome::kDone) {
     space->figures().cold_latency.Record(MonotonicNs() - fault.read_ns);
   }
-  if (outcome != Outcome::kDeferred) Tell(fault.space, outcome == Outcome::kGone);
+  if (outcome != Outcome::kDeferred || space->has_errors()) {
+    Tell(fault.space, outcome == Outcome::kGone);
+  }
   lock->lock();
   if (outcome != Outcome::kDeferred) return true;
   cold_faults_.push_back(std::move(fault));
@@ -150,8 +152,8 @@ bool BackgroundFill::RunPrefetch(Lock* lock, PageReader* reader) {
   lock->unlock();
   const Outcome outcome = AdvancePrefetch(&job, reader);
   const bool ends = outcome == Outcome::kGone || job.ranges.empty();
+  if (ends || job.space->has_errors()) Tell(job.space, outcome == Outcome::kGone);
   if (ends) {
-    Tell(job.space, outcome == Outcome::kGone);
     sink_({PagerEventKind::kPrefetchDone, 0, job.space->id(), job.request_id, 0, 0});
   }
   lock->lock();

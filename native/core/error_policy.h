@@ -20,6 +20,8 @@ enum class ErrorAction : uint32_t {
   kStopped = 2,   // SIGSTOP was sent
   kKilled = 3,    // SIGKILL was sent
   kHeld = 4,      // neither poison (before Linux 6.6) nor a pidfd: whoever touches waits for ever
+  kRetrying = 5,  // nothing yet: the read is tried again, and whoever needs the pages waits
+  kResumed = 6,   // what had to be tried again was read, or given up
 };
 
 }  // namespace thaw

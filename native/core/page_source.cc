@@ -6,6 +6,8 @@
 
 #include <cerrno>
 
+#include "clock.h"
+
 namespace thaw {
 
 std::shared_ptr<PageSource> PageSource::Open(Fd fd, int* error) {
@@ -44,13 +46,22 @@ int PageSource::Read(void* buffer, uint64_t byte_length, uint64_t offset, Patien
       knows_no_wait_ = false;
       continue;
     }
-    if (count < 0) return errno;
+    if (count < 0 && errno == EAGAIN && no_wait) return EAGAIN;
+    // A read that may wait has no reason to be put off.
+    if (count < 0) return NoteFailure(errno == EAGAIN ? EIO : errno);
     if (count == 0) return ENODATA;
     to += count;
     offset += count;
     byte_length -= count;
   }
+  if (failing_since_ns() != kNotFailing) failing_since_ns_ = kNotFailing;
   return 0;
+}
+
+int PageSource::NoteFailure(int error) const {
+  uint64_t not_failing = kNotFailing;
+  failing_since_ns_.compare_exchange_strong(not_failing, MonotonicNs());
+  return error;
 }
 
 }  // namespace thaw

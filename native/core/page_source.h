@@ -41,13 +41,22 @@ class PageSource {
   // where it would have to wait for the disk and must not).
   int Read(void* buffer, uint64_t byte_length, uint64_t offset, Patience patience) const;
 
+  // CLOCK_MONOTONIC since when every read has failed (the file's end aside); ~0: the
+  // last one did not.
+  uint64_t failing_since_ns() const { return failing_since_ns_.load(std::memory_order_relaxed); }
+
  private:
+  static constexpr uint64_t kNotFailing = ~uint64_t{0};
+
+  int NoteFailure(int error) const;
+
   PageSource(Fd fd, uint64_t byte_length) : fd_(std::move(fd)), byte_length_(byte_length) {}
 
   Fd fd_;
   uint64_t byte_length_;
   // Cleared where the file system cannot tell.
   mutable std::atomic<bool> knows_no_wait_{true};
+  mutable std::atomic<uint64_t> failing_since_ns_{kNotFailing};
   std::shared_ptr<RemoteSource> remote_;
 };
 

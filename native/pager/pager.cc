@@ -26,6 +26,8 @@ const char* DescribeError(int error) {
 const char* DescribeAction(ErrorAction action) {
   switch (action) {
     case ErrorAction::kNone:
+    case ErrorAction::kRetrying:
+    case ErrorAction::kResumed:
       break;
     case ErrorAction::kPoisoned:
       return "a touch is SIGBUS";
@@ -37,6 +39,23 @@ const char* DescribeAction(ErrorAction action) {
       return "whoever touches them waits";
   }
   return "nothing is registered there";
+}
+
+void LogPageError(const std::string& target, const PagerEvent& event) {
+  const auto action = static_cast<ErrorAction>(event.e);
+  if (action == ErrorAction::kRetrying) {
+    std::fprintf(stderr, "Warn: %s: a read failed, and is tried again: %s\n", target.c_str(),
+                 std::strerror(event.error));
+    return;
+  }
+  if (action == ErrorAction::kResumed) {
+    std::fprintf(stderr, "%s: no read is tried again any more\n", target.c_str());
+    return;
+  }
+  std::fprintf(stderr, "Error: %s: %s pages from 0x%llx on cannot be produced: %s; %s\n",
+               target.c_str(), std::to_string(event.b).c_str(),
+               static_cast<unsigned long long>(event.a), DescribeError(event.error),
+               DescribeAction(action));
 }
 
 bool IsUffd(int fd) {
@@ -338,11 +357,7 @@ void Pager::Log(const PagerEvent& event) {
   const std::string target = "target " + std::to_string(event.target);
   switch (event.kind) {
     case PagerEventKind::kPageError:
-      std::fprintf(stderr, "Error: %s: %s pages from 0x%llx on cannot be produced: %s; %s\n",
-                   target.c_str(), std::to_string(event.b).c_str(),
-                   static_cast<unsigned long long>(event.a), DescribeError(event.error),
-                   DescribeAction(static_cast<ErrorAction>(event.e)));
-      return;
+      return LogPageError(target, event);
     case PagerEventKind::kResident:
     case PagerEventKind::kGone: {
       const Figures& figures = space->figures();

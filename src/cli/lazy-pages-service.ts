@@ -15,7 +15,7 @@ import { Interruption } from './interruption.js';
 import type { LazyPagesFlags } from './lazy-pages-flags.js';
 import type { ServiceParts } from './service-command.js';
 import type { ServiceLog } from './service-log.js';
-import { formatBytes, formatNumberOf } from './text.js';
+import { formatBytes, formatNumberOf, formatResume, formatStall } from './text.js';
 
 /** A restore is started by somebody else, at any time: the wait has no limit, but is told of. */
 const UNVISITED_MS = 60_000;
@@ -189,6 +189,8 @@ function logSession(log: ServiceLog, session: RestoreSession): void {
   session.on('task', (task) => logTask(log, task));
   for (const task of session.tasks) logTask(log, task);
   session.on('pageError', (error) => log.error(error));
+  session.on('stall', (where, reason) => log.warn(formatStall(where, reason)));
+  session.on('resume', (where) => log.warn(formatResume(where)));
   if (session.source !== undefined) log.info(`connected to ${session.source.label}`);
   session.on('sourceEnd', (source, error) => {
     if (error !== undefined) log.error(error);

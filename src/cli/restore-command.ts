@@ -11,7 +11,7 @@ import { ON_ERROR } from '../servicer/pager-protocol.js';
 import { asArgument, wholeNumber } from './arguments.js';
 import { EXIT } from './exit-status.js';
 import { Interruption } from './interruption.js';
-import { printError } from './print-error.js';
+import { printError, printWarning } from './print-error.js';
 import { type CriuRestoreFlags, runCriuRestore } from './restore-criu-command.js';
 import { buildFailureReport, buildReport, type RestoreReport } from './restore-report.js';
 import {
@@ -21,6 +21,7 @@ import {
   printSummary,
   startProgress,
 } from './restore-view.js';
+import { formatResume, formatStall } from './text.js';
 
 /** Options that have no effect with a restorer. */
 const FOREIGN = {
@@ -110,6 +111,8 @@ async function runRestore(image: string, flags: RestoreFlags): Promise<number> {
     restoration = await restore(image, {
       fill: flags.fill === 'on',
       onError: flags.onError,
+      onStall: (where, reason) => printWarning(formatStall(where, reason)),
+      onResume: (where) => printWarning(formatResume(where)),
       signal: interruption.signal,
     });
     // Ends whatever waits on a host, too.

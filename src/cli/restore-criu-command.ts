@@ -7,11 +7,11 @@ import type { OnError } from '../servicer/pager-protocol.js';
 import { parseCriuOptions } from './criu-options.js';
 import { EXIT } from './exit-status.js';
 import { Interruption } from './interruption.js';
-import { printError } from './print-error.js';
+import { printError, printWarning } from './print-error.js';
 import { startPageProgress } from './progress.js';
 import { buildCriuReport, type CriuReport, printCriuReport } from './restore-criu-report.js';
 import { buildFailureReport } from './restore-report.js';
-import { formatCount } from './text.js';
+import { formatCount, formatResume, formatStall } from './text.js';
 
 const REFRESH_MS = 100;
 
@@ -50,6 +50,8 @@ export async function runCriuRestore(
       fill: flags.fill === 'on',
       onError: flags.onError,
       onPageError: printError,
+      onStall: (where, reason) => printWarning(formatStall(where, reason)),
+      onResume: (where) => printWarning(formatResume(where)),
       signal: interruption.signal,
     });
     const report = await follow(image, restoration, flags, interruption.signal);

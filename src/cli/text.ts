@@ -77,3 +77,13 @@ export function alignColumns(
       .trimEnd(),
   );
 }
+
+/** What is said when a read has failed, and is tried again. */
+export function formatStall(where: string, reason: string): string {
+  return `${reason} (${where}): it is tried again for up to 5 s, and whoever needs the page waits`;
+}
+
+/** What is said when no read is tried again any more. */
+export function formatResume(where: string): string {
+  return `no read is tried again any more (${where})`;
+}

@@ -51,6 +51,10 @@ export interface SessionEvents {
   task: [task: ServedTask];
   /** Pages could not be produced; code PAGE_FAILED. */
   pageError: [error: ThawError];
+  /** A read failed, and is tried again: whoever needs its pages waits. */
+  stall: [where: string, reason: string];
+  /** No read of that task is tried again any more. */
+  resume: [where: string];
   /** A task has all its pages, or has ended. */
   taskEnd: [task: ServedTask, end: TargetEnd];
   /** The session with it is over: well, or with code SOURCE_LOST. */
@@ -242,6 +246,8 @@ export class RestoreSession extends EventEmitter<SessionEvents> {
   #serve(task: ServedTask): void {
     this.#tasks.push(task);
     task.target.on('pageError', (error) => this.emit('pageError', error));
+    task.target.on('stall', (where, reason) => this.emit('stall', where, reason));
+    task.target.on('resume', (where) => this.emit('resume', where));
     task.target.finished.then(
       (end) => this.emit('taskEnd', task, end),
       (error) => this.#fail(error),

@@ -49,6 +49,10 @@ export interface CriuRestoreOptions {
   readonly onError?: OnError;
   /** Is told of pages that cannot be produced when that is found. */
   readonly onPageError?: (error: ThawError) => void;
+  /** Is told when a read failed, and is tried again. */
+  readonly onStall?: (where: string, reason: string) => void;
+  /** Is told when no read is tried again any more. */
+  readonly onResume?: (where: string) => void;
   /** Stops the restore while it is being set up. */
   readonly signal?: AbortSignal;
 }
@@ -64,6 +68,8 @@ interface RestorationParts {
   readonly criu: CriuProcess;
   readonly startedMs: number;
   readonly onPageError: CriuRestoreOptions['onPageError'];
+  readonly onStall: CriuRestoreOptions['onStall'];
+  readonly onResume: CriuRestoreOptions['onResume'];
   readonly removeView: () => Promise<void>;
 }
 
@@ -93,6 +99,8 @@ export class CriuRestoration {
     this.deadTasks = parts.deadTasks;
     this.droppedGuards = parts.view.droppedGuards;
     this.readyMs = performance.now() - parts.startedMs;
+    parts.session.on('stall', (where, reason) => parts.onStall?.(where, reason));
+    parts.session.on('resume', (where) => parts.onResume?.(where));
     parts.session.on('pageError', (error) => {
       this.pageErrors.push(error);
       parts.onPageError?.(error);
@@ -165,7 +173,7 @@ export async function restoreWithCriu(
     undo.push(() => pager.close());
     await pager.outlive(2);
     const served = toServedImage(checkpoint, plan);
-    const { fill = true, onError = 'poison', onPageError } = options;
+    const { fill = true, onError = 'poison', onPageError, onStall, onResume } = options;
     const server = LazyPagesServer.listen({
       image: served,
       pager,
@@ -190,6 +198,8 @@ export async function restoreWithCriu(
       criu,
       startedMs,
       onPageError,
+      onStall,
+      onResume,
       removeView,
     });
   } catch (error) {

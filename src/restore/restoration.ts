@@ -32,8 +32,19 @@ export interface RestoredTask {
   readonly refusedHints: number;
 }
 
+/** Who is told when the pages image cannot be read for a while. */
+export interface StallListeners {
+  /**
+   * A read failed for a reason that may pass, and is tried again for up to five seconds; whoever
+   * needs the pages waits. `where` is the pages image and the byte.
+   */
+  readonly onStall?: ((where: string, reason: string) => void) | undefined;
+  /** No read is tried again any more. */
+  readonly onResume?: ((where: string) => void) | undefined;
+}
+
 /** What a {@link Restoration} is made of. */
-export interface RestorationParts {
+export interface RestorationParts extends StallListeners {
   readonly checkpoint: Checkpoint;
   readonly plan: RestorePlan;
   readonly pager: Pager;
@@ -103,6 +114,8 @@ export class Restoration implements AsyncDisposable {
     this.readyMs = performance.now() - parts.startedMs;
     const stopped = createDeferred<never>();
     for (const { task, host, target } of parts.tasks) {
+      target?.on('stall', (where, reason) => parts.onStall?.(where, reason));
+      target?.on('resume', (where) => parts.onResume?.(where));
       target?.on('pageError', (error, action) => {
         this.pageErrors.push(error);
         if (action === 'stopped') stopped.reject(stoppedError(task, host, error));

@@ -13,12 +13,12 @@ import type { OnError } from '../servicer/pager-protocol.js';
 import { HostProcess } from './host-process.js';
 import { MappedObjects } from './mapped-objects.js';
 import { closeHostStart, prepareHost } from './prepare-host.js';
-import { Restoration, type RestoredTask } from './restoration.js';
+import { Restoration, type RestoredTask, type StallListeners } from './restoration.js';
 import { throwIfAborted } from './touch-batches.js';
 import { probeUffdAccess, type UffdAccess } from './uffd-access.js';
 
 /** Options of {@link restore}. */
-export interface RestoreOptions {
+export interface RestoreOptions extends StallListeners {
   /**
    * Whether the pager brings in behind the program what it has not touched. Off, exactly the pages
    * that are touched come in.
@@ -98,6 +98,8 @@ export async function restore(
       ownsCheckpoint,
       tasks,
       startedMs,
+      onStall: options.onStall,
+      onResume: options.onResume,
     });
     // From here on it owns all of that.
     undo.splice(0, undo.length, () => restoration.close());

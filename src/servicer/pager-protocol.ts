@@ -50,17 +50,28 @@ export function onErrorFlags(onError: OnError): number {
 }
 
 /** What was done about pages that cannot be produced, by number. Peer: native/core/error_policy.h. */
-const ERROR_ACTIONS = ['none', 'poisoned', 'stopped', 'killed', 'held'] as const;
+const ERROR_ACTIONS = [
+  'none',
+  'poisoned',
+  'stopped',
+  'killed',
+  'held',
+  'retrying',
+  'resumed',
+] as const;
 
 /**
  * What was done: `poisoned`, a touch is SIGBUS; `stopped` or `killed`, the process was sent that
  * signal; `held`, on a kernel that cannot poison whoever touches them waits for ever; `none`, nothing
  * is registered at their addresses.
  */
-export type ErrorAction = (typeof ERROR_ACTIONS)[number];
+export type ErrorAction = Exclude<PageAction, 'retrying' | 'resumed'>;
+
+/** The same, and whether a read is being tried again, or no read is any more. */
+export type PageAction = (typeof ERROR_ACTIONS)[number];
 
 /** The action that an event names. */
-export function toErrorAction(number: bigint): ErrorAction {
+export function toPageAction(number: bigint): PageAction {
   return ERROR_ACTIONS[Number(number)] ?? 'none';
 }
 

@@ -8,7 +8,7 @@ import { errnoCode, ThawError } from '../errors.js';
 import { createDeferred } from './deferred.js';
 import { readFigures, type TargetFigures } from './figures.js';
 import type { PagerProcess } from './pager-process.js';
-import { type ErrorAction, REQUEST } from './pager-protocol.js';
+import { type ErrorAction, type PageAction, REQUEST } from './pager-protocol.js';
 import { remoteFailureText } from './remote-source.js';
 
 /** What the pager says of bytes that have another checksum. */
@@ -30,7 +30,7 @@ export interface PageFailure {
   /** Where their bytes should be: a pages image, and the byte at which the first page begins. */
   readonly where: string;
   readonly errno: number;
-  readonly action: ErrorAction;
+  readonly action: PageAction;
 }
 
 /** How the service of a target ended. */
@@ -43,6 +43,13 @@ export interface PagerTargetEvents {
    * CHECKSUM_MISMATCH where their bytes are not those that were written.
    */
   pageError: [error: ThawError, action: ErrorAction];
+  /**
+   * A read failed for a reason that may pass, and is tried again for up to five seconds; whoever
+   * needs the pages waits. `where` is the pages image and the byte.
+   */
+  stall: [where: string, reason: string];
+  /** No read is tried again any more: what failed was read, or given up (then `pageError` follows). */
+  resume: [where: string];
 }
 
 /**
@@ -188,7 +195,14 @@ export class PagerTarget extends EventEmitter<PagerTargetEvents> {
   }
 
   /** @internal */
-  failPages({ vaddr, pageCount, where, errno, action }: PageFailure): void {
+  tellOfPages(told: PageFailure): void {
+    const { where, errno, action } = told;
+    if (action === 'resumed') this.emit('resume', where);
+    else if (action === 'retrying') this.emit('stall', where, failureText(errno));
+    else this.#fail(told, action);
+  }
+
+  #fail({ vaddr, pageCount, where, errno }: PageFailure, action: ErrorAction): void {
     const code = errno === CHECKSUM_ERRNO ? 'CHECKSUM_MISMATCH' : 'PAGE_FAILED';
     this.emit(
       'pageError',

@@ -17,7 +17,7 @@ import {
   REQUEST,
   TARGET_AWAITS_RANGES,
   TARGET_HAS_PIDFD,
-  toErrorAction,
+  toPageAction,
 } from './pager-protocol.js';
 import { PagerTarget } from './pager-target.js';
 import { RemoteSource, type RemoteSourceOptions } from './remote-source.js';
@@ -308,12 +308,12 @@ export class Pager extends EventEmitter<PagerEvents> implements AsyncDisposable 
       }
       case EVENT.pageError: {
         const source = this.#sourceNames.get(target.id)?.[Number(packet.c)];
-        target.failPages({
+        target.tellOfPages({
           vaddr: packet.a,
           pageCount: Number(packet.b),
           where: source?.(packet.d) ?? 'unknown pages image',
           errno: packet.errno,
-          action: toErrorAction(packet.e),
+          action: toPageAction(packet.e),
         });
         break;
       }
