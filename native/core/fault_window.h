@@ -1,9 +1,10 @@
-// How much to install around a fault: one page at first, more where the program shows a pattern.
+// How much to install around a fault: one page at first, 64 KiB where the program shows a pattern.
 //
-// A second fault in the same 64 KiB takes the whole 64 KiB; a fault right behind one of the streams
-// that are being followed takes 64 KiB, doubling up to 1 MiB. No fixed fault-around wins
-// everywhere: it makes sweeps faster and random touches slower. Thread-safety: none (the fault
-// thread's own).
+// That is a second fault in the same 64 KiB, or one right behind a stream that is being followed.
+// No fixed fault-around wins everywhere: it makes sweeps faster and random touches slower. No
+// window is larger: what lies further ahead is the fill's, which goes where a stream is, and bytes
+// that were read in larger pieces have left the cache before they are copied. Thread-safety: none
+// (the fault thread's own).
 #ifndef THAW_NATIVE_CORE_FAULT_WINDOW_H_
 #define THAW_NATIVE_CORE_FAULT_WINDOW_H_
 
@@ -14,7 +15,7 @@
 namespace thaw {
 
 // The largest window.
-inline constexpr uint64_t kWindowPagesMax = 256;
+inline constexpr uint64_t kWindowPagesMax = 16;
 
 // Half-open range of page numbers.
 struct PageWindow {
@@ -31,19 +32,9 @@ class FaultWindow {
   template <typename ArePresent>
   PageWindow Decide(uint64_t page, uint32_t page_count_max, const ArePresent& are_present) {
     if (page_count_max == 1) return {page, page + 1};
-    const PageWindow window = DecideUnlimited(page, are_present);
-    if (window.end - window.first <= page_count_max) return window;
-    return {page, std::min<uint64_t>(window.end, page + page_count_max), window.in_order};
-  }
-
- private:
-  template <typename ArePresent>
-  PageWindow DecideUnlimited(uint64_t page, const ArePresent& are_present) {
-    if (Stream* const stream = FindStream(page, are_present)) {
-      const uint64_t end = page + stream->pages;
-      stream->next = end;
-      stream->pages = std::min(stream->pages * 2, kWindowPagesMax);
-      return {page, end, true};
+    if (uint64_t* const next = FindStream(page, are_present)) {
+      *next = page + std::min<uint64_t>(page_count_max, kWindowPagesMax);
+      return {page, *next, true};
     }
     const uint64_t group = page / kGroupPages;
     uint64_t& remembered = groups_[group % groups_.size()];
@@ -53,34 +44,35 @@ class FaultWindow {
       StartStream(page + 1);
       return {page, page + 1};
     }
+    if (page_count_max < kGroupPages) {
+      StartStream(page + page_count_max);
+      return {page, page + page_count_max};
+    }
     StartStream((group + 1) * kGroupPages);
     return {group * kGroupPages, (group + 1) * kGroupPages};
   }
 
-  static constexpr uint64_t kGroupPages = 16;
+ private:
+  static constexpr uint64_t kGroupPages = kWindowPagesMax;
   static constexpr uint64_t kReachPages = 1024;
 
-  struct Stream {
-    uint64_t next = 0;  // where the next fault is expected; 0: unused
-    uint64_t pages = 0;
-  };
-
+  // Where the stream that `page` follows expected its next fault, or null.
   template <typename ArePresent>
-  Stream* FindStream(uint64_t page, const ArePresent& are_present) {
-    for (Stream& stream : streams_) {
-      if (stream.next == 0 || page < stream.next || page - stream.next >= kReachPages) continue;
-      const uint64_t skipped = page - stream.next;
-      if (skipped < kGroupPages || are_present(skipped)) return &stream;
+  uint64_t* FindStream(uint64_t page, const ArePresent& are_present) {
+    for (uint64_t& next : streams_) {
+      if (next == 0 || page < next || page - next >= kReachPages) continue;
+      const uint64_t skipped = page - next;
+      if (skipped < kGroupPages || are_present(skipped)) return &next;
     }
     return nullptr;
   }
 
   void StartStream(uint64_t next) {
-    streams_[oldest_] = {next, kGroupPages};
+    streams_[oldest_] = next;
     oldest_ = (oldest_ + 1) % streams_.size();
   }
 
-  std::array<Stream, 16> streams_{};
+  std::array<uint64_t, 16> streams_{};  // where their next faults are expected; 0: unused
   std::array<uint64_t, 256> groups_{};  // 64 KiB groups that had a fault, plus one; hashed
   size_t oldest_ = 0;
 };

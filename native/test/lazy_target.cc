@@ -240,7 +240,7 @@ std::shared_ptr<AddressSpace> PagerRig::Add(uint64_t id, LazyTarget* target, Tes
       AddressSpace::Create(id, target->TakeUffd(), std::move(pidfd), image->plan(), &arena_);
   Require(space != nullptr, "AddressSpace::Create");
   space->set_remote_task(remote_task);
-  space->set_window_pages_max(window ? 256 : 1);
+  space->set_window_pages_max(window ? 16 : 1);
   Require(servicer_->Add(space) == 0, "FaultServicer::Add");
   return space;
 }

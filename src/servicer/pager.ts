@@ -23,7 +23,7 @@ import { PagerTarget } from './pager-target.js';
 import { RemoteSource, type RemoteSourceOptions } from './remote-source.js';
 
 /** The largest {@link TargetOptions.windowBytes}. */
-export const WINDOW_BYTES_MAX = 1_048_576;
+export const WINDOW_BYTES_MAX = 65_536;
 
 /** How a pager fills what nobody has asked for yet. */
 export interface PagerOptions {
@@ -63,8 +63,8 @@ export interface TargetOptions {
   readonly rangesReady?: boolean;
   /**
    * Most bytes installed for one fault where the program shows a pattern, from 4096 (exactly what is
-   * touched) to 1 MiB.
-   * @default 1 MiB
+   * touched) to 64 KiB.
+   * @default 64 KiB
    */
   readonly windowBytes?: number;
   /**
