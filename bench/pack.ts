@@ -1,10 +1,12 @@
 /**
- * How fast images are packed, unpacked and verified, in bytes of their pages.
+ * How fast images are packed, unpacked, verified and restored, with checksums and without, in bytes
+ * of their pages.
  */
 import { rmSync } from 'node:fs';
 import { performance } from 'node:perf_hooks';
 import { verifyImage } from '../src/image/verify-image.js';
 import { type PackOptions, packImage, unpackImage } from '../src/pack/pack-image.js';
+import { restore } from '../src/restore/restore.js';
 import type { Benchmark, Findings } from './benchmark.js';
 import { makeMixedImage } from './mixed-image.js';
 import { summarize } from './statistics.js';
@@ -31,10 +33,18 @@ function packCase(name: string, options: PackOptions): Case {
 }
 
 const PACKED = (paths: Paths): string => `${paths.image}.packed`;
+const CHECKSUMMED = (paths: Paths): string => `${paths.image}.checksummed`;
+
+/** Restores an image into a host until every page is in. */
+async function restoreAll(image: string): Promise<undefined> {
+  await using restoration = await restore(image);
+  await restoration.resident;
+}
 
 const CASES: readonly Case[] = [
   packCase('pack, per page, 1 job', { mode: 'page', jobs: 1 }),
   packCase('pack, per page, 2 jobs', { mode: 'page', jobs: 2 }),
+  packCase('pack, per page, checksums, 2 jobs', { mode: 'page', checksums: true, jobs: 2 }),
   packCase('pack, regions of 64 KiB, 1 job', { mode: REGION, jobs: 1 }),
   packCase('pack, regions of 64 KiB, 2 jobs', { mode: REGION, jobs: 2 }),
   {
@@ -49,6 +59,12 @@ const CASES: readonly Case[] = [
     name: 'verify, per page',
     work: async (paths) => void (await verifyImage(PACKED(paths))),
   },
+  {
+    name: 'verify, per page, checksums',
+    work: async (paths) => void (await verifyImage(CHECKSUMMED(paths))),
+  },
+  { name: 'restore, per page', work: (paths) => restoreAll(PACKED(paths)) },
+  { name: 'restore, per page, checksums', work: (paths) => restoreAll(CHECKSUMMED(paths)) },
 ];
 
 async function run(trials: number): Promise<Findings> {
@@ -58,6 +74,7 @@ async function run(trials: number): Promise<Findings> {
   const shares = CASES.map(() => '');
   try {
     await packImage(image.path, PACKED(paths));
+    await packImage(image.path, CHECKSUMMED(paths), { checksums: true });
     // Interleaved, so that a slow phase of the machine meets every case.
     for (let trial = 0; trial < trials; trial++) {
       for (const [i, { work }] of CASES.entries()) {
@@ -70,7 +87,7 @@ async function run(trials: number): Promise<Findings> {
       }
     }
   } finally {
-    for (const path of [paths.output, PACKED(paths)])
+    for (const path of [paths.output, PACKED(paths), CHECKSUMMED(paths)])
       rmSync(path, { recursive: true, force: true });
     image.remove();
   }

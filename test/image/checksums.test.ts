@@ -6,8 +6,10 @@ import type { ThawError } from '../../src/errors.js';
 import { Checkpoint } from '../../src/image/checkpoint.js';
 import { describeImage } from '../../src/image/describe-image.js';
 import { verifyImage } from '../../src/image/verify-image.js';
+import { writeCriuView } from '../../src/lazy-pages/criu-view.js';
 import { CheckpointWriter } from '../../src/pack/checkpoint-writer.js';
 import { type PackOptions, packImage, unpackImage } from '../../src/pack/pack-image.js';
+import { planRestore } from '../../src/plan/plan-restore.js';
 import { expectedChecksums, listChecksummed, readChecksumFile } from '../support/checksum-model.js';
 import { arbitraryImage, PID, writeRandomImage } from '../support/image-arbitrary.js';
 import {
@@ -267,6 +269,16 @@ it('compares what the dump with checksums has, in a chain where others have none
   const { problems, checksummedPages, pages } = await verifyImage(top);
   expect(problems).toEqual([]);
   expect(checksummedPages).toBeLessThan(pages);
+});
+
+it('are no part of what CRIU is given', async () => {
+  const packed = await packMixed('page');
+  const view = join(temp.path, 'view');
+  mkdirSync(view);
+  await using checkpoint = await Checkpoint.open(packed);
+  await writeCriuView(checkpoint, planRestore(checkpoint), view);
+  expect(readdirSync(packed).filter((name) => name.startsWith('thaw-'))).toHaveLength(2);
+  expect(readdirSync(view).filter((name) => name.startsWith('thaw-'))).toEqual([]);
 });
 
 it('can stand beside plain pages, which CRIU restores as they are', async () => {
