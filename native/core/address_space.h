@@ -187,6 +187,9 @@ class AddressSpace : public std::enable_shared_from_this<AddressSpace> {
   void RecordError(const PageError& error);
   void FailPages(const Extent& extent, uint32_t page, uint32_t page_count, uint64_t vaddr,
                  int error, bool poisoned);
+  static abi::Range PageRange(uint64_t vaddr, uint32_t page_count) {
+    return {vaddr, page_count * kPageSize};
+  }
   ErrorAction ActOnError(bool poisoned) const;
   bool IsPutOff(const Extent& extent, const PageRun& run, uint64_t vaddr);
   void Unclaim(uint32_t page_index, uint32_t page_count);

@@ -68,6 +68,13 @@ describe('parseLazyPagesFlags', () => {
     expect(flags(text).verbosity).toBe(verbosity);
   });
 
+  test('takes one policy for pages that cannot be produced', () => {
+    expect(flags('-D /dump').onError).toBe('poison');
+    expect(flags('-D /dump --on-error stop').onError).toBe('stop');
+    expect(flags('-D /dump --on-error=kill').onError).toBe('kill');
+    expect(() => flags('-D /dump --on-error ignore')).toThrow(/expected poison, stop, kill/);
+  });
+
   test('takes the last -D, or with --persist all of them', () => {
     expect(flags('-D /one -D /two').imageDirectories).toEqual(['/two']);
     expect(flags('--persist -D /one -D /two').imageDirectories).toEqual(['/one', '/two']);
