@@ -33,7 +33,10 @@ const FEATURE_USES: readonly (readonly [keyof typeof UffdFeature, string])[] = [
   ['EVENT_REMAP', 'mremap in resumed tasks cannot be followed'],
   ['EVENT_REMOVE', 'madvise in resumed tasks cannot be followed'],
   ['EVENT_UNMAP', 'munmap in resumed tasks cannot be followed'],
-  ['POISON', 'a page that cannot be produced stops its target instead of failing one access (Linux 6.6)'],
+  [
+    'POISON',
+    'a page that cannot be produced stops its target instead of failing one access (Linux 6.6)',
+  ],
   ['THREAD_ID', 'events do not say which thread faulted'],
   ['EXACT_ADDRESS', 'events carry page addresses only (Linux 5.18)'],
   ['MISSING_SHMEM', 'shared memory cannot be served lazily'],
