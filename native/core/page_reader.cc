@@ -40,9 +40,9 @@ PageRun PageReader::ReadRaw(const Plan& plan, const Extent& extent, uint32_t pag
   run.page_count = std::min(page_count_max, extent.page_count - page);
   const uint64_t byte_length = run.page_count * kPageSize;
   if (pages_.size() < byte_length) pages_.resize(byte_length);
-  run.error =
-      plan.source(extent.source)
-          .Read(pages_.data(), byte_length, extent.file_offset + page * kPageSize, patience);
+  run.error = ReadBytes(plan.source(extent.source), pages_.data(), byte_length,
+                        extent.file_offset + page * kPageSize, patience);
+  if (run.error == 0) cost_.raw_bytes += byte_length;
   for (uint32_t i = 0; run.error == 0 && i < run.page_count; ++i) {
     if (!IsAsWritten(plan, extent, page + i, pages_.data() + i * kPageSize, kPageSize)) {
       run.error = EILSEQ;
