@@ -49,7 +49,8 @@ struct Figures {
   Counter decode_ns;        // spent decoding
   Counter stalled_ns;       // spent waiting for the image's disk
   Counter fill_ns;          // spent in the background fill, over all threads
-  Counter reserved[42];
+  Counter remote_bytes;     // received from a page server
+  Counter reserved[41];
   LatencyHistogram demand_latency;  // event read -> pages installed and woken: from the page cache,
   LatencyHistogram zero_latency;    // with the zero page,
   LatencyHistogram cold_latency;    // after a wait for the disk

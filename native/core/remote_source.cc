@@ -322,6 +322,7 @@ void RemoteSource::EndAnswer() {
 void RemoteSource::Install(const Request& request, uint32_t page_count, uint64_t bytes, int error) {
   const PageRun run{request.page, page_count, false, bytes, error};
   AddressSpace* const space = request.space.get();
+  if (error == 0) thaw::Add(space->figures().remote_bytes, page_count * kPageSize);
   Outcome outcome = Outcome::kDeferred;
   for (int attempt = 0; attempt < kAttemptsMax; ++attempt) {
     outcome = space->Deliver(request.extent, run, request.demand(), attempt == 0);

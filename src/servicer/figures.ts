@@ -33,6 +33,7 @@ const COUNTERS = [
   'decodeNs',
   'stalledNs',
   'fillNs',
+  'remoteBytes',
 ] as const;
 const HISTOGRAMS_OFFSET = 64 * 8;
 const SUB_BUCKETS = 8;
@@ -92,9 +93,11 @@ export interface TargetFigures {
   readonly stalledNs: number;
   /** Nanoseconds spent in the background fill, over all threads. */
   readonly fillNs: number;
+  /** Bytes received from a page server. */
+  readonly remoteBytes: number;
   /**
    * From a fault read to its pages installed and the thread woken, as the pager saw it: where the
-   * bytes were in the page cache,
+   * bytes were in the page cache, or asked from a page server,
    */
   readonly latency: LatencyCounts;
   /** where there were none, so that the zero page was enough, */
@@ -141,6 +144,11 @@ function bucketEndNs(bucket: number): number {
   const power = FIRST_POWER + Math.floor((bucket - 1) / SUB_BUCKETS);
   const sub = (bucket - 1) % SUB_BUCKETS;
   return 2 ** power * (1 + (sub + 1) / SUB_BUCKETS);
+}
+
+/** The histograms of all faults of a target, however their pages arrived. */
+export function latenciesOfAllFaults(figures: TargetFigures): readonly LatencyCounts[] {
+  return [figures.latency, figures.zeroLatency, figures.coldLatency];
 }
 
 /** Percentiles over histograms together; at most 12.5 % too high, never above the maximum. */

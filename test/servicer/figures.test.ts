@@ -129,6 +129,7 @@ describe('readFigures', () => {
       decodeNs: 10_019,
       stalledNs: 10_020,
       fillNs: 10_021,
+      remoteBytes: 10_022,
       latency: histogramFrom(10_064),
       zeroLatency: histogramFrom(10_064 + 1 + BUCKETS),
       coldLatency: histogramFrom(10_064 + 2 * (1 + BUCKETS)),
