@@ -108,6 +108,7 @@ export { type RestoreOptions, restore } from './restore/restore.js';
 export type { UffdAccess } from './restore/uffd-access.js';
 export type { VerifyCounts } from './restore/verify.js';
 export type { LatencyCounts, LatencySummary, TargetFigures } from './servicer/figures.js';
+export type { PagerOptions } from './servicer/fill-options.js';
 export { Pager, type PagerEvents, type TargetOptions } from './servicer/pager.js';
 export type { ErrorAction, OnError } from './servicer/pager-protocol.js';
 export { PagerTarget, type PagerTargetEvents, type TargetEnd } from './servicer/pager-target.js';

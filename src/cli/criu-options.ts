@@ -8,7 +8,7 @@ import { ThawError } from '../errors.js';
 /** Whether an option takes a value: never, always, or only when it is attached. */
 type Value = 'none' | 'required' | 'optional';
 
-/** Long names, by whether they take a value. All are CRIU's but `ps-header`. */
+/** Long names, by whether they take a value. All are CRIU's but `ps-header`, `on-error` and those of the fill. */
 const LONG: Readonly<Record<Value, string>> = {
   none:
     'all allow-uprobes auto-dedup daemon display-stats enable-external-masters ' +
@@ -20,10 +20,10 @@ const LONG: Readonly<Record<Value, string>> = {
   required:
     'action-script address cgroup-dump-controller cgroup-props cgroup-props-file cgroup-root ' +
     'cgroup-yard config empty-ns enable-fs ext-mount-map external feature file-validation ' +
-    'freeze-cgroup ghost-limit images-dir inherit-fd irmap-scan-path join-ns libdir log-file ' +
-    'lsm-mount-context lsm-profile network-lock on-error pidfile port pre-dump-mode ' +
-    'prev-images-dir ps-header ps-socket root skip-mnt status-fd timeout tls-cacert tls-cacrl ' +
-    'tls-cert tls-key tree veth-pair work-dir',
+    'fill fill-rate fill-threads freeze-cgroup ghost-limit images-dir inherit-fd irmap-scan-path ' +
+    'join-ns libdir log-file lsm-mount-context lsm-profile network-lock on-error pidfile port ' +
+    'pre-dump-mode prev-images-dir ps-header ps-socket root skip-mnt status-fd timeout tls-cacert ' +
+    'tls-cacrl tls-cert tls-key tree veth-pair window work-dir',
   optional: 'cpu-cap ext-unix-sk manage-cgroups verbosity',
 };
 

@@ -29,6 +29,10 @@ every option of CRIU; these have an effect:
                            the name in its certificate unchecked
       --ps-header 24|32|auto  its headers: before CRIU 4.2, since, as the image tells (default)
       --persist            go on after a restore, and serve any number at once; -D may be repeated
+      --fill on|off        bring in behind the tasks what they do not touch (default: on)
+      --fill-rate SIZE     most bytes a second of that, such as 100M (default: unlimited)
+      --fill-threads N     threads of that, 1 to 5 (default: 2, or 1 on one CPU)
+      --window SIZE        most bytes at one fault, 4K to 64K (default: 64K; with --fill off 4K)
       --on-error POLICY    pages that cannot be produced: poison (default; a touch is SIGBUS), stop
                            or kill the task as well
   -h, --help               show this text

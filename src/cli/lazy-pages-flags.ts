@@ -6,6 +6,7 @@ import { ThawError } from '../errors.js';
 import type { PageServerOptions } from '../lazy-pages/page-server-client.js';
 import { ON_ERROR, type OnError } from '../servicer/pager-protocol.js';
 import { type GivenOption, parseCriuOptions } from './criu-options.js';
+import { type FillOptions, parseFillFlags } from './fill-flags.js';
 import { parsePageServerFlags } from './page-server-flags.js';
 import { isSet, lastOption, parseServiceFlags, type ServiceFlags } from './service-flags.js';
 
@@ -15,6 +16,8 @@ export interface LazyPagesFlags extends ServiceFlags {
   readonly autoDedup: boolean;
   /** What becomes of a task of which pages cannot be produced. */
   readonly onError: OnError;
+  /** What the pager brings in, and how fast. */
+  readonly fillOptions: FillOptions;
   /** The page server that pages come from; undefined: from the images. */
   readonly pageServer: PageServerOptions | undefined;
 }
@@ -36,6 +39,7 @@ export function parseLazyPagesFlags(
     ...service,
     autoDedup: isSet(options, 'auto-dedup'),
     onError: toOnError(last('on-error')?.value),
+    fillOptions: parseFillFlags(last),
     pageServer: parsePageServerFlags(last, service.persist),
   };
 }

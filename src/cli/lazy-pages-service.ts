@@ -13,6 +13,7 @@ import { runReadyScripts } from './action-scripts.js';
 import { EXIT } from './exit-status.js';
 import { Interruption } from './interruption.js';
 import type { LazyPagesFlags } from './lazy-pages-flags.js';
+import { formatPagerReport, summarizePager } from './pager-report.js';
 import type { ServiceParts } from './service-command.js';
 import type { ServiceLog } from './service-log.js';
 import { formatBytes, formatNumberOf, formatResume, formatStall } from './text.js';
@@ -35,7 +36,7 @@ export async function serveLazyPages(parts: ServiceParts<LazyPagesFlags>): Promi
   let pager: Pager | undefined;
   const servers: LazyPagesServer[] = [];
   try {
-    pager = await Pager.start();
+    pager = await Pager.start(parts.flags.fillOptions);
     await pager.outlive(parts.log.fd);
     for (const directory of parts.flags.imageDirectories) {
       servers.push(await openServer(parts, pager, directory));
@@ -60,6 +61,7 @@ async function openServer(
   directory: string,
 ): Promise<LazyPagesServer> {
   const { persist, onError, pageServer, workDirectory = directory } = flags;
+  const { fill, windowBytes } = flags.fillOptions;
   // Once now, so that a file that is missing is told before a restore waits.
   if (pageServer?.tls !== undefined) loadTlsCredentials(pageServer.tls);
   const remotePages = pageServer !== undefined;
@@ -70,6 +72,8 @@ async function openServer(
     image,
     pager,
     workDirectory,
+    fill,
+    windowBytes,
     onError,
     persist,
     pageServer,
@@ -197,11 +201,15 @@ function logSession(log: ServiceLog, session: RestoreSession): void {
     log.info(`${source.label}: ${formatBytes(source.bytesReceived)} received, closed`);
   });
   session.on('taskEnd', (task, end) => {
-    const { demandPages, filledPages, dataPages } = task.target.figures();
+    const figures = task.target.figures();
+    const { demandPages, filledPages, dataPages } = figures;
     const why = end === 'gone' ? '; it has ended' : '';
     log.result(
       `${task.imagePid}: UFFD transferred pages: (${demandPages + filledPages}/${dataPages})${why}`,
     );
+    for (const line of formatPagerReport(summarizePager([figures]))) {
+      log.debug(`${task.imagePid}: ${line}`);
+    }
   });
   session.restored.then(
     () => log.info(`${formatNumberOf(session.tasks.length, 'task')} restored`),

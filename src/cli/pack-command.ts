@@ -3,7 +3,6 @@
  */
 import { type Command, Option } from 'commander';
 import { PAGE_SIZE } from '../address.js';
-import { ThawError } from '../errors.js';
 import { LZ4_REGION_BYTES_MAX } from '../limits.js';
 import {
   type PackOptions,
@@ -12,7 +11,7 @@ import {
   type UnpackOptions,
   unpackImage,
 } from '../pack/pack-image.js';
-import { asArgument, wholeNumber } from './arguments.js';
+import { asArgument, byteSize, wholeNumber } from './arguments.js';
 import { EXIT } from './exit-status.js';
 import { Interruption } from './interruption.js';
 import { printError } from './print-error.js';
@@ -40,7 +39,7 @@ export function addPackCommands(program: Command): void {
     .addOption(new Option('--per-page', 'one block a page (the default)').conflicts('region'))
     .addOption(
       new Option('--region <size>', 'blocks of SIZE bytes, such as 64K or 4M').argParser(
-        asArgument(parseRegion),
+        asArgument(byteSize({ min: PAGE_SIZE, max: LZ4_REGION_BYTES_MAX, step: PAGE_SIZE })),
       ),
     )
     .option('--flatten', 'take the pages of parent images in: the output stands alone')
@@ -94,17 +93,4 @@ async function runRewrite(
   } finally {
     interruption.stop();
   }
-}
-
-/** `64K`, `1M`, `65536`: a multiple of the page size, up to the format's limit. */
-function parseRegion(text: string): number {
-  const match = /^(\d{1,7})([KM]?)(?:iB)?$/i.exec(text);
-  const unit = { '': 1, K: 2 ** 10, M: 2 ** 20 }[match?.[2]?.toUpperCase() ?? ''] ?? Number.NaN;
-  const bytes = match === null ? Number.NaN : Number(match[1]) * unit;
-  if (bytes >= PAGE_SIZE && bytes <= LZ4_REGION_BYTES_MAX && bytes % PAGE_SIZE === 0) return bytes;
-  throw new ThawError('INVALID_ARGUMENT', {
-    what: 'not a size of a region',
-    expected: `a multiple of ${PAGE_SIZE} up to ${LZ4_REGION_BYTES_MAX}, such as 64K`,
-    found: text,
-  });
 }

@@ -10,6 +10,7 @@ import { restore } from '../restore/restore.js';
 import { ON_ERROR } from '../servicer/pager-protocol.js';
 import { asArgument, wholeNumber } from './arguments.js';
 import { EXIT } from './exit-status.js';
+import { addFillOptions, toFillOptions } from './fill-flags.js';
 import { Interruption } from './interruption.js';
 import { printError, printWarning } from './print-error.js';
 import { type CriuRestoreFlags, runCriuRestore } from './restore-criu-command.js';
@@ -40,7 +41,7 @@ interface RestoreFlags extends CriuRestoreFlags {
 
 /** Adds the command to `program`; its exit status goes to process.exitCode. */
 export function addRestoreCommand(program: Command): void {
-  program
+  const command = program
     .command('restore')
     .description('restore an image lazily: into host processes, or by CRIU as real tasks')
     .argument('<image>', 'directory of a CRIU dump')
@@ -63,12 +64,8 @@ export function addRestoreCommand(program: Command): void {
       'threads a task that touch at the same time',
       asArgument(wholeNumber(1, HOST_THREADS_MAX)),
       1,
-    )
-    .addOption(
-      new Option('--fill <mode>', 'bring the untouched pages in behind the program')
-        .choices(['on', 'off'])
-        .default('on'),
-    )
+    );
+  addFillOptions(command)
     .addOption(
       new Option('--on-error <policy>', 'pages that cannot be produced: SIGBUS; or the task, too')
         .choices(ON_ERROR)
@@ -80,6 +77,7 @@ export function addRestoreCommand(program: Command): void {
     .option('-v, --verbose', "print the pager's figures too")
     .action(async (image: string, criuArgs: string[], flags: RestoreFlags, command: Command) => {
       refuseForeign(command, flags.restorer, criuArgs);
+      refuseIdle(command, flags);
       process.exitCode = await (flags.restorer === 'criu'
         ? runCriuRestore(image, criuArgs, flags)
         : runRestore(image, flags));
@@ -102,6 +100,15 @@ function refuseForeign(
   }
 }
 
+/** Options of a fill that is off are mistakes as well. */
+function refuseIdle(command: Command, flags: RestoreFlags): void {
+  try {
+    toFillOptions(flags);
+  } catch (error) {
+    command.error(`error: ${(error as ThawError).message}`);
+  }
+}
+
 async function runRestore(image: string, flags: RestoreFlags): Promise<number> {
   const interruption = new Interruption();
   // With --json, stdout holds the object and nothing else.
@@ -109,7 +116,7 @@ async function runRestore(image: string, flags: RestoreFlags): Promise<number> {
   let restoration: Restoration | undefined;
   try {
     restoration = await restore(image, {
-      fill: flags.fill === 'on',
+      ...toFillOptions(flags),
       onError: flags.onError,
       onStall: (where, reason) => printWarning(formatStall(where, reason)),
       onResume: (where) => printWarning(formatResume(where)),
@@ -122,7 +129,7 @@ async function runRestore(image: string, flags: RestoreFlags): Promise<number> {
     const report = await carryOut(image, restoration, flags, output, interruption.signal);
     if (flags.json) process.stdout.write(`${JSON.stringify(report)}\n`);
     else printSummary(output, report);
-    if (flags.verbose) printFigures(output, restoration);
+    if (flags.verbose) printFigures(output, restoration, report);
     for (const { code, message } of report.errors) printError({ code, message });
     if (flags.keep) await keep(restoration, output, interruption);
     return succeeded(report) ? EXIT.ok : EXIT.failed;

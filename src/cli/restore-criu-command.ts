@@ -6,6 +6,7 @@ import { type CriuRestoration, restoreWithCriu } from '../lazy-pages/restore-wit
 import type { OnError } from '../servicer/pager-protocol.js';
 import { parseCriuOptions } from './criu-options.js';
 import { EXIT } from './exit-status.js';
+import { type FillFlags, toFillOptions } from './fill-flags.js';
 import { Interruption } from './interruption.js';
 import { printError, printWarning } from './print-error.js';
 import { startPageProgress } from './progress.js';
@@ -19,10 +20,9 @@ const REFRESH_MS = 100;
 const TAKEN = ['images-dir', 'work-dir', 'daemon', 'restore-detached', 'lazy-pages'];
 
 /** What of the command line concerns CRIU. */
-export interface CriuRestoreFlags {
+export interface CriuRestoreFlags extends FillFlags {
   readonly criu: string;
   readonly detach?: true;
-  readonly fill: 'on' | 'off';
   readonly onError: OnError;
   readonly json?: true;
   readonly verbose?: true;
@@ -47,7 +47,7 @@ export async function runCriuRestore(
       ...readCriuArgs(criuArgs),
       criu: flags.criu,
       detach: flags.detach === true,
-      fill: flags.fill === 'on',
+      ...toFillOptions(flags),
       onError: flags.onError,
       onPageError: printError,
       onStall: (where, reason) => printWarning(formatStall(where, reason)),

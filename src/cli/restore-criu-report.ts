@@ -2,8 +2,15 @@
  * What `thaw restore --restorer criu` has to say: as data for `--json`, and as text.
  */
 import type { CriuRestoration } from '../lazy-pages/restore-with-criu.js';
-import { type LatencySummary, summarizeHistograms } from '../servicer/figures.js';
-import { formatCount, formatMs, formatNumberOf, formatPages, formatUs } from './text.js';
+import type { LatencySummary } from '../servicer/figures.js';
+import {
+  formatLatency,
+  formatPagerReport,
+  type PagerReport,
+  summarizeFaults,
+  summarizePager,
+} from './pager-report.js';
+import { formatCount, formatMs, formatNumberOf, formatPages } from './text.js';
 
 /** One task. Counts are pages unless they say otherwise. */
 export interface CriuTaskReport {
@@ -33,6 +40,8 @@ export interface CriuReport {
   /** From the start of the command's restore; `residentMs` is null when it was not waited for. */
   readonly timing: { readonly readyMs: number; readonly residentMs: number | null };
   readonly latencyUs: { readonly pager: LatencySummary };
+  /** What the pager has done so far, for all tasks together. */
+  readonly pager: PagerReport;
   readonly errors: readonly { readonly code: string; readonly message: string }[];
 }
 
@@ -43,6 +52,7 @@ export function buildCriuReport(
   residentMs: number | null,
 ): CriuReport {
   const own = restoration.tasks.filter(({ forked }) => !forked);
+  const served = own.map(({ target }) => target.figures());
   return {
     image,
     restorer: 'criu',
@@ -67,9 +77,8 @@ export function buildCriuReport(
     droppedGuards: restoration.droppedGuards,
     pagerPid: restoration.pagerPid,
     timing: { readyMs: restoration.readyMs, residentMs },
-    latencyUs: {
-      pager: summarizeHistograms(own.map(({ target }) => target.figures().latency)),
-    },
+    latencyUs: { pager: summarizeFaults(served) },
+    pager: summarizePager(served),
     errors: restoration.pageErrors.map(({ code, message }) => ({ code, message })),
   };
 }
@@ -101,9 +110,9 @@ export function printCriuReport(report: CriuReport, verbose: boolean): void {
       ? `resident  not waited for (the pager, pid ${report.pagerPid}, brings the rest)`
       : `resident  ${formatMs(timing.residentMs)}  (every stored page was in)`,
   );
-  const { p50, p99, max } = latencyUs.pager;
-  if (max !== null || verbose) {
-    lines.push(`faults    p50 ${formatUs(p50)}, p99 ${formatUs(p99)}, max ${formatUs(max)}`);
+  if (latencyUs.pager.max !== null || verbose) {
+    lines.push(`faults    ${formatLatency(latencyUs.pager)}`);
   }
+  if (verbose) lines.push(...formatPagerReport(report.pager));
   process.stdout.write(`${lines.join('\n')}\n`);
 }

@@ -6,10 +6,10 @@ import type { Restoration, TouchSummary, VerifyResult } from '../restore/restora
 import { joinLatencies } from '../restore/touch-batches.js';
 import {
   type LatencySummary,
-  summarizeHistograms,
   summarizeLatencies,
   type TargetFigures,
 } from '../servicer/figures.js';
+import { type PagerReport, summarizeFaults, summarizePager } from './pager-report.js';
 
 /** One task of the report. Counts are pages unless they say otherwise. */
 export interface TaskReport {
@@ -53,6 +53,8 @@ export interface RestoreReport {
   readonly timing: { readonly readyMs: number | null; readonly residentMs: number | null };
   /** Of the first touches by `--access`, as the hosts saw them; of all faults, as the pager did. */
   readonly latencyUs: { readonly host: LatencySummary; readonly pager: LatencySummary };
+  /** What the pager did, for all tasks together. */
+  readonly pager: PagerReport;
   readonly errors: readonly { readonly code: string; readonly message: string }[];
 }
 
@@ -69,6 +71,7 @@ export interface RestoreOutcome {
 export function buildReport(outcome: RestoreOutcome): RestoreReport {
   const { image, restoration, touched, residentMs, verify } = outcome;
   const figures = restoration.figures();
+  const served = figures.filter((figure) => figure !== undefined);
   const errors = [
     ...restoration.pageErrors,
     ...(verify?.tasks.flatMap((counts) => counts.errors) ?? []),
@@ -107,8 +110,9 @@ export function buildReport(outcome: RestoreOutcome): RestoreReport {
     },
     latencyUs: {
       host: summarizeLatencies(joinLatencies(touched.map(({ latencyNs }) => latencyNs))),
-      pager: summarizeHistograms(figures.flatMap((figure) => figure?.latency ?? [])),
+      pager: summarizeFaults(served),
     },
+    pager: summarizePager(served),
     errors: errors.map(toErrorEntry),
   };
 }
@@ -122,6 +126,7 @@ export function buildFailureReport(image: string, errors: readonly unknown[]): R
     shared: [],
     timing: { readyMs: null, residentMs: null },
     latencyUs: { host: nothing, pager: nothing },
+    pager: summarizePager([]),
     errors: errors.map(toErrorEntry),
   };
 }

@@ -4,9 +4,9 @@
 import { Presets, SingleBar } from 'cli-progress';
 import pc from 'picocolors';
 import type { Restoration } from '../restore/restoration.js';
-import type { LatencySummary } from '../servicer/figures.js';
+import { formatLatency, formatPagerReport, type PagerReport } from './pager-report.js';
 import { type RestoreReport, residentPages } from './restore-report.js';
-import { formatCount, formatMs, formatNumberOf, formatPages, formatUs, printable } from './text.js';
+import { formatCount, formatMs, formatNumberOf, formatPages, printable } from './text.js';
 
 const REFRESH_MS = 100;
 
@@ -103,10 +103,9 @@ export function printSummary(output: Output, report: RestoreReport): void {
       ? 'resident  not waited for (--fill off)'
       : `resident  ${formatMs(residentMs)}  (${describeResident(report)})`,
   );
-  const latency = (name: string, of: LatencySummary): string =>
-    `${name}  p50 ${formatUs(of.p50)}, p99 ${formatUs(of.p99)}, max ${formatUs(of.max)}`;
-  if (report.latencyUs.host.max !== null) lines.push(latency('touches ', report.latencyUs.host));
-  if (report.latencyUs.pager.max !== null) lines.push(latency('faults  ', report.latencyUs.pager));
+  const { host, pager } = report.latencyUs;
+  if (host.max !== null) lines.push(`touches   ${formatLatency(host)}`);
+  if (pager.max !== null) lines.push(`faults    ${formatLatency(pager)}`);
   const verification = describeVerification(report);
   if (verification !== undefined) {
     lines.push(verification.ok ? colors.green(verification.text) : colors.red(verification.text));
@@ -114,8 +113,15 @@ export function printSummary(output: Output, report: RestoreReport): void {
   output.write(`${lines.join('\n')}\n`);
 }
 
-/** What the pager did for each task, in its own counts; and advice that the host could not follow. */
-export function printFigures(output: Output, restoration: Restoration): void {
+/**
+ * What the pager did for each task, in its own counts, and advice that the host could not follow; then
+ * what it did for all of them.
+ */
+export function printFigures(
+  output: Output,
+  restoration: Restoration,
+  { pager }: { readonly pager: PagerReport },
+): void {
   const figures = restoration.figures();
   const lines = restoration.tasks.flatMap(({ task, refusedHints }, i) => {
     const refused =
@@ -134,7 +140,7 @@ export function printFigures(output: Output, restoration: Restoration): void {
       ...refused,
     ];
   });
-  output.write(`${lines.join('\n')}\n`);
+  output.write(`${[...lines, ...formatPagerReport(pager)].join('\n')}\n`);
 }
 
 function describeResident(report: RestoreReport): string {

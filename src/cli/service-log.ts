@@ -65,6 +65,11 @@ export class ServiceLog {
     this.#write(VERBOSITY.info, text);
   }
 
+  /** How it happens. */
+  debug(text: string): void {
+    this.#write(VERBOSITY.debug, text);
+  }
+
   /** What others search the log for, whatever the verbosity (but 0). */
   result(text: string): void {
     this.#write(VERBOSITY.error, text);

@@ -4,6 +4,7 @@
 import { EventEmitter } from 'node:events';
 import { type ErrorCode, ThawError } from '../errors.js';
 import { type AcceptedPeer, native } from '../native.js';
+import { windowOf } from '../servicer/fill-options.js';
 import type { Pager } from '../servicer/pager.js';
 import type { OnError } from '../servicer/pager-protocol.js';
 import { LazyPagesSocket } from './lazy-pages-socket.js';
@@ -30,6 +31,11 @@ export interface LazyPagesOptions {
    * @default true
    */
   readonly fill?: boolean;
+  /**
+   * Most bytes installed for one fault where a task shows a pattern, from 4096 to 64 KiB.
+   * @default 64 KiB, or 4096 with the fill off
+   */
+  readonly windowBytes?: number | undefined;
   /** The page server that has what the image says is remote. */
   readonly pageServer?: PageServerOptions | undefined;
   /**
@@ -111,12 +117,14 @@ export class LazyPagesServer extends EventEmitter<LazyPagesEvents> {
   #connect(peer: AcceptedPeer): void {
     const { image, pager, fill = true, persist = false, pageServer } = this.#options;
     const { onError = 'poison' } = this.#options;
+    const windowBytes = windowOf(fill, this.#options.windowBytes);
     if (!persist && this.#sessions.size > 0) {
       native.closeFd(peer.fd);
       this.emit('refused', busyError(this.#socket.path, peer));
       return;
     }
-    const session = new RestoreSession(peer.fd, { image, pager, fill, onError, pageServer });
+    const parts = { image, pager, fill, windowBytes, onError, pageServer };
+    const session = new RestoreSession(peer.fd, parts);
     this.#sessions.add(session);
     let begun = false;
     session.once('task', () => {

@@ -3,7 +3,6 @@
  */
 import { EventEmitter } from 'node:events';
 import { readFileSync } from 'node:fs';
-import { PAGE_SIZE } from '../address.js';
 import { ThawError } from '../errors.js';
 import { native } from '../native.js';
 import type { TaskPlan } from '../plan/restore-plan.js';
@@ -39,6 +38,8 @@ export interface SessionParts {
   readonly pager: Pager;
   /** Whether the pager brings in behind the tasks what they have not touched. */
   readonly fill: boolean;
+  /** Most bytes installed for one fault. */
+  readonly windowBytes: number;
   /** The page server that has what the image says is remote. */
   readonly pageServer?: PageServerOptions | undefined;
   /** What becomes of a task of which pages cannot be produced. */
@@ -183,7 +184,7 @@ export class RestoreSession extends EventEmitter<SessionEvents> {
       closeDescriptors(announcement);
       return;
     }
-    const { pager, fill, onError, image } = this.#parts;
+    const { pager, windowBytes, onError, image } = this.#parts;
     if (pidfd !== undefined) this.#pidfds.push(pidfd);
     try {
       const target = await pager.add({
@@ -193,7 +194,7 @@ export class RestoreSession extends EventEmitter<SessionEvents> {
         ...(pidfd === undefined ? {} : { pidfd }),
         ...(await this.#remoteOf(pid)),
         rangesReady: false,
-        ...(fill ? {} : { windowBytes: PAGE_SIZE }),
+        windowBytes,
         onError,
       });
       this.#serve({ imagePid: pid, forked: false, target, pid: pidOf(pidfd) });

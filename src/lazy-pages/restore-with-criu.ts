@@ -8,6 +8,7 @@ import { Checkpoint } from '../image/checkpoint.js';
 import { planRestore } from '../plan/plan-restore.js';
 import type { RestorePlan } from '../plan/restore-plan.js';
 import { createDeferred } from '../servicer/deferred.js';
+import type { PagerOptions } from '../servicer/fill-options.js';
 import { Pager } from '../servicer/pager.js';
 import type { OnError } from '../servicer/pager-protocol.js';
 import { CriuProcess, versionError } from './criu-process.js';
@@ -23,7 +24,7 @@ const FIRST_TASK_MS_MAX = 120_000;
 const READ_MS_MAX = 5_000;
 
 /** Options of {@link restoreWithCriu}. */
-export interface CriuRestoreOptions {
+export interface CriuRestoreOptions extends PagerOptions {
   /**
    * The command of CRIU.
    * @default 'criu', looked for in PATH
@@ -45,6 +46,8 @@ export interface CriuRestoreOptions {
   readonly detach?: boolean;
   /** As in `restore()`. @default true */
   readonly fill?: boolean;
+  /** As in `restore()`. @default 64 KiB, or 4096 with the fill off */
+  readonly windowBytes?: number | undefined;
   /** As in `restore()`. @default 'poison' */
   readonly onError?: OnError;
   /** Is told of pages that cannot be produced when that is found. */
@@ -169,16 +172,18 @@ export async function restoreWithCriu(
     const { path: directory, remove: removeView } = await makeViewDirectory();
     undo.push(removeView);
     const view = await writeCriuView(checkpoint, plan, directory);
-    const pager = await Pager.start();
+    const pager = await Pager.start(options);
     undo.push(() => pager.close());
     await pager.outlive(2);
     const served = toServedImage(checkpoint, plan);
-    const { fill = true, onError = 'poison', onPageError, onStall, onResume } = options;
+    const { fill = true, windowBytes, onError = 'poison' } = options;
+    const { onPageError, onStall, onResume } = options;
     const server = LazyPagesServer.listen({
       image: served,
       pager,
       workDirectory: directory,
       fill,
+      windowBytes,
       onError,
     });
     undo.push(() => server.close());

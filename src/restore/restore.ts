@@ -1,13 +1,13 @@
 /**
  * The coordinator: from an image to hosts that run and a pager that serves them.
  */
-import { PAGE_SIZE } from '../address.js';
 import { ThawError } from '../errors.js';
 import { Checkpoint } from '../image/checkpoint.js';
 import type { LiveTask } from '../image/task.js';
 import { native } from '../native.js';
 import { planRestore } from '../plan/plan-restore.js';
 import type { RestorePlan, TaskPlan } from '../plan/restore-plan.js';
+import { type PagerOptions, windowOf } from '../servicer/fill-options.js';
 import { Pager } from '../servicer/pager.js';
 import type { OnError } from '../servicer/pager-protocol.js';
 import { HostProcess } from './host-process.js';
@@ -17,16 +17,28 @@ import { Restoration, type RestoredTask, type StallListeners } from './restorati
 import { throwIfAborted } from './touch-batches.js';
 import { probeUffdAccess, type UffdAccess } from './uffd-access.js';
 
-/** Options of {@link restore}. */
-export interface RestoreOptions extends StallListeners {
+/**
+ * Options of {@link restore}; `fillThreads` and `fillRate` are those of its own pager.
+ *
+ * @example
+ * const gently: RestoreOptions = { fillRate: 100 * 2 ** 20, fillThreads: 1 };
+ * const groups: RestoreOptions = { fill: false, windowBytes: 16_384 };
+ */
+export interface RestoreOptions extends PagerOptions, StallListeners {
   /**
-   * Whether the pager brings in behind the program what it has not touched. Off, exactly the pages
-   * that are touched come in.
+   * Whether the pager brings in behind the program what it has not touched. Off, the pages that are
+   * touched come in, and no more than `windowBytes` with each.
    * @default true
    */
   readonly fill?: boolean;
   /**
-   * A pager that serves other restores too; it stays the caller's.
+   * Most bytes installed for one fault where the program shows a pattern, from 4096 (exactly what is
+   * touched) to 64 KiB.
+   * @default 64 KiB, or 4096 with the fill off
+   */
+  readonly windowBytes?: number | undefined;
+  /**
+   * A pager that serves other restores too; it stays the caller's, and has fill options of its own.
    * @default a pager of this restore's own
    */
   readonly pager?: Pager;
@@ -46,6 +58,7 @@ interface Setup {
   readonly objects: MappedObjects;
   readonly uffdAccess: UffdAccess;
   readonly fill: boolean;
+  readonly windowBytes: number;
   readonly onError: OnError;
 }
 
@@ -57,7 +70,7 @@ interface Setup {
  *
  * @param image an image directory, or an open checkpoint (which stays the caller's)
  * @throws image codes for a bad image; UFFD_UNAVAILABLE; HOST_FAILED or HOST_LOST; PAGER_* codes;
- * NOTHING_TO_RESTORE for an image without live tasks; ABORTED.
+ * NOTHING_TO_RESTORE for an image without live tasks; INVALID_ARGUMENT; ABORTED.
  * @example
  * await using restoration = await restore('/images/redis');
  * console.log(restoration.readyMs, await restoration.resident);
@@ -68,11 +81,12 @@ export async function restore(
 ): Promise<Restoration> {
   const startedMs = performance.now();
   checkImage(image);
+  checkPagerOptions(options);
   const uffdAccess = probeUffdAccess();
   const ownsCheckpoint = typeof image === 'string';
   const undo: (() => unknown)[] = [];
   // The pager's process starts while the image is read.
-  const starting = options.pager === undefined ? Pager.start() : undefined;
+  const starting = options.pager === undefined ? Pager.start(options) : undefined;
   starting?.catch(() => {}); // told where it is waited for
   const stopPager = (pager: Pager): Promise<void> => pager.close();
   undo.push(() => starting?.then(stopPager, () => {}));
@@ -85,7 +99,9 @@ export async function restore(
     undo.push(() => objects.close());
     const pager = options.pager ?? (await (starting as Promise<Pager>));
     const { fill = true, onError = 'poison' } = options;
-    const setup: Setup = { checkpoint, plan, pager, objects, uffdAccess, fill, onError };
+    const windowBytes = windowOf(fill, options.windowBytes);
+    const parts = { checkpoint, plan, pager, objects, uffdAccess };
+    const setup: Setup = { ...parts, fill, windowBytes, onError };
     const tasks: RestoredTask[] = [];
     for (const [i, task] of live.entries()) {
       throwIfAborted(options.signal);
@@ -122,6 +138,15 @@ function checkImage(image: unknown): void {
   });
 }
 
+/** A pager that runs already has the options that it was started with. */
+function checkPagerOptions({ pager, fillThreads, fillRate }: RestoreOptions): void {
+  if (pager === undefined || (fillThreads === undefined && fillRate === undefined)) return;
+  throw new ThawError('INVALID_ARGUMENT', {
+    what: 'fillThreads and fillRate are options of a pager, and this one runs already',
+    hint: 'Give them to Pager.start()',
+  });
+}
+
 function liveTasks(checkpoint: Checkpoint): LiveTask[] {
   const live = checkpoint.tasks.filter((task): task is LiveTask => task.state === 'alive');
   if (live.length > 0) return live;
@@ -134,7 +159,7 @@ function liveTasks(checkpoint: Checkpoint): LiveTask[] {
 }
 
 async function restoreTask(
-  { checkpoint, plan, pager, objects, uffdAccess, fill, onError }: Setup,
+  { checkpoint, plan, pager, objects, uffdAccess, windowBytes, onError }: Setup,
   task: LiveTask,
   taskPlan: TaskPlan,
   undo: (() => unknown)[],
@@ -158,7 +183,7 @@ async function restoreTask(
       plan: taskPlan,
       sources: plan.sources,
       pidfd: host.pidfd,
-      ...(fill ? {} : { windowBytes: PAGE_SIZE }),
+      windowBytes,
       onError,
     });
     return { ...restored, target };

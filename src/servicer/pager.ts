@@ -8,6 +8,7 @@ import { ThawError } from '../errors.js';
 import { native } from '../native.js';
 import { encodePlan } from '../plan/plan-columns.js';
 import type { PagesSource, TaskPlan } from '../plan/restore-plan.js';
+import { isWindow, type PagerOptions, toPagerArguments, WINDOW_BYTES_MAX } from './fill-options.js';
 import { PagerProcess } from './pager-process.js';
 import {
   EVENT,
@@ -21,24 +22,6 @@ import {
 } from './pager-protocol.js';
 import { PagerTarget } from './pager-target.js';
 import { RemoteSource, type RemoteSourceOptions } from './remote-source.js';
-
-/** The largest {@link TargetOptions.windowBytes}. */
-export const WINDOW_BYTES_MAX = 65_536;
-
-/** How a pager fills what nobody has asked for yet. */
-export interface PagerOptions {
-  /**
-   * Threads that fill at the same time, from 1 to 5, the one that serves faults included: it fills
-   * while no fault comes, and the others join it only then.
-   * @default 2, or 1 on a single CPU
-   */
-  readonly fillThreads?: number;
-  /**
-   * Most bytes a second that the fill brings in; what the program asks for is not counted.
-   * @default unlimited
-   */
-  readonly fillRate?: number;
-}
 
 /** What a target is made of. */
 export interface TargetOptions {
@@ -122,7 +105,7 @@ export class Pager extends EventEmitter<PagerEvents> implements AsyncDisposable 
    */
   static async start(options: PagerOptions = {}): Promise<Pager> {
     const pager = new Pager();
-    const started = await PagerProcess.start(toArguments(options), {
+    const started = await PagerProcess.start(toPagerArguments(options), {
       event: (packet) => pager.#dispatch(packet),
       lost: (error) => pager.#lose(error),
     });
@@ -339,19 +322,6 @@ export class Pager extends EventEmitter<PagerEvents> implements AsyncDisposable 
   }
 }
 
-function toArguments({ fillThreads, fillRate }: PagerOptions): string[] {
-  const numbers = { '--fill-threads': fillThreads, '--fill-rate': fillRate };
-  return Object.entries(numbers).flatMap(([name, value]) => {
-    if (value === undefined) return [];
-    if (Number.isSafeInteger(value) && value > 0) return [`${name}=${value}`];
-    throw new ThawError('INVALID_ARGUMENT', {
-      what: `${name} is no number that a pager can use`,
-      expected: 'a positive whole number',
-      found: String(value),
-    });
-  });
-}
-
 /** What the types say, for callers that have none: a wrong descriptor must not reach the pager. */
 function checkTarget({ uffd, plan, sources, remote, pidfd, windowBytes }: TargetOptions): void {
   const isFd = (value: unknown): boolean => Number.isInteger(value) && (value as number) >= 0;
@@ -374,10 +344,6 @@ function checkTarget({ uffd, plan, sources, remote, pidfd, windowBytes }: Target
     what: 'the target cannot be added',
     expected: String(problem[1]),
   });
-}
-
-function isWindow(bytes: number): boolean {
-  return bytes % PAGE_SIZE === 0 && bytes >= PAGE_SIZE && bytes <= WINDOW_BYTES_MAX;
 }
 
 function isRemote(source: unknown): boolean {

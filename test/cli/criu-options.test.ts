@@ -75,6 +75,29 @@ describe('parseLazyPagesFlags', () => {
     expect(() => flags('-D /dump --on-error ignore')).toThrow(/expected poison, stop, kill/);
   });
 
+  test('reads what to fill, and how fast', () => {
+    expect(flags('').fillOptions).toEqual({ fill: true });
+    expect(flags('--fill-rate 100M --fill-threads=3 --window 65536 --fill on').fillOptions).toEqual(
+      { fill: true, fillRate: 104_857_600, fillThreads: 3, windowBytes: 65_536 },
+    );
+    expect(flags('--fill off --window 64KiB').fillOptions).toEqual({
+      fill: false,
+      windowBytes: 65_536,
+    });
+  });
+
+  test.each([
+    ['--fill maybe', /--fill is .*expected on or off, found maybe/],
+    ['--fill-rate 0', /--fill-rate is .*found 0/],
+    ['--fill-rate 1.5M', /found 1.5M/],
+    ['--fill-threads 6', /--fill-threads is .*expected 1 to 5, found 6/],
+    ['--window 68K', /--window is .*4096 to 65536 bytes.*found 68K/],
+    ['--fill off --fill-threads 2', /--fill-threads has no effect with --fill off/],
+  ])('refuses %s', (text, message) => {
+    expect(() => flags(text)).toThrow(expect.objectContaining({ code: 'INVALID_ARGUMENT' }));
+    expect(() => flags(text)).toThrow(message);
+  });
+
   test('takes the last -D, or with --persist all of them', () => {
     expect(flags('-D /one -D /two').imageDirectories).toEqual(['/two']);
     expect(flags('--persist -D /one -D /two').imageDirectories).toEqual(['/one', '/two']);

@@ -58,6 +58,7 @@ describe('thaw restore --json', () => {
     expect(stdout.trimEnd().split('\n')).toHaveLength(1);
     const count = expect.any(Number);
     const latency = { p50: count, p99: count, max: count };
+    const maybe = expect.objectContaining({});
     expect(JSON.parse(stdout)).toEqual({
       image: 'fixtures/pattern',
       tasks: [
@@ -80,7 +81,18 @@ describe('thaw restore --json', () => {
       ],
       shared: [{ shmid: 4355, pages: 21, verified: null, mismatched: null }],
       timing: { readyMs: count, residentMs: count },
-      latencyUs: { host: latency, pager: expect.objectContaining({}) },
+      latencyUs: { host: latency, pager: maybe },
+      pager: {
+        latencyUs: { pageCache: maybe, zeroPage: maybe, disk: maybe },
+        queueDepthMax: count,
+        windows: count,
+        awaited: count,
+        deferrals: count,
+        bytes: { raw: count, lz4: 0, pageServer: 0 },
+        decodeMs: 0,
+        stalledMs: count,
+        fill: { bytes: count, ms: count, bytesPerSecond: count },
+      },
       errors: [],
     });
   });
@@ -92,6 +104,41 @@ describe('thaw restore --json', () => {
     const { tasks, timing } = JSON.parse(stdout);
     expect(tasks[0]).toMatchObject({ touched: 209, faults: 209, filled: 0, resident: 281 + 209 });
     expect(timing.residentMs).toBeNull();
+  });
+
+  it('tells what the pager read and decoded, and how long faults took by the way of their pages', async () => {
+    const { stdout } = await runThaw(
+      ...['restore', 'fixtures/pattern-lz4-region', '--fill', 'off', '--verify', '--json'],
+    );
+    const { pager, latencyUs } = JSON.parse(stdout);
+    expect(pager.bytes.lz4).toBeGreaterThan(0);
+    expect(pager.decodeMs).toBeGreaterThan(0);
+    expect(pager.queueDepthMax).toBeGreaterThanOrEqual(1);
+    // Verified holes are faults as well.
+    const { pageCache, zeroPage, disk } = pager.latencyUs;
+    expect(zeroPage.p50).toBeGreaterThan(0);
+    expect(latencyUs.pager.max).toBe(Math.max(pageCache.max, zeroPage.max, disk.max));
+  });
+
+  it('fills no faster than --fill-rate', async () => {
+    const { stdout } = await runThaw(
+      ...['restore', 'fixtures/redis', '--json', '--fill-rate', '4M', '--fill-threads', '1'],
+    );
+    const { timing, tasks, pager } = JSON.parse(stdout);
+    expect(tasks[0]).toMatchObject({ filled: 837, resident: 1118 });
+    expect(pager.fill).toMatchObject({ bytes: 837 * PAGE });
+    const paidBytes = 837 * PAGE - 65_536;
+    expect(timing.residentMs).toBeGreaterThanOrEqual((paidBytes / (4 * 1_048_576)) * 1000);
+  });
+
+  it('brings in groups with --fill off and a --window of more than a page', async () => {
+    const args = ['restore', 'fixtures/redis', '--json', '--fill', 'off', '--access', 'sequential'];
+    const { stdout } = await runThaw(...args, '--window', '64K');
+    const { tasks, pager } = JSON.parse(stdout);
+    expect(tasks[0]).toMatchObject({ touched: 837, filled: 0, resident: 1118 });
+    expect(pager.windows).toBeGreaterThan(0);
+    expect(tasks[0].faults).toBeLessThan(837);
+    expect(tasks[0].faults).toBeGreaterThanOrEqual(Math.ceil(837 / 16));
   });
 
   it('reports a page that cannot be produced, and exits with 1', async () => {
@@ -197,6 +244,13 @@ describe('thaw restore and its output', () => {
     );
     expect(stdout).toContain('pager     task 31201: resident, 837 pages (3.27 MiB), 0 missing\n');
     expect(stdout).toContain('          837 on demand, 0 filled, 0 zeroed, 0 present\n');
+    expect(stdout).toMatch(/^arrival {3}page cache {2}p50 [\d.]+ µs, p99 .*, max /m);
+    expect(stdout).toMatch(/^ {10}zero page {3}-$/m);
+    expect(stdout).toMatch(/^queue {5}1 at most; 0 windows, 0 awaited, \d+ deferrals?$/m);
+    expect(stdout).toMatch(/^bytes {5}3.27 MiB raw, 0 B of LZ4$/m);
+    expect(stdout).toMatch(/^spent {5}0.0 ms decoding, [\d.]+ m?s stalled on I\/O$/m);
+    expect(stdout).toMatch(/^fill {6}0 B in 0.0 ms$/m);
+    for (const line of stdout.split('\n')) expect(line.length).toBeLessThanOrEqual(80);
   });
 });
 
@@ -268,6 +322,18 @@ describe('thaw restore refuses', () => {
     [['restore', 'fixtures/redis', '--access', 'most'], 'none, sequential, random'],
     [['restore', 'fixtures/redis', '--touch-threads', '0'], 'expected 1 to 64'],
     [['restore', 'fixtures/redis', '--fill', 'maybe'], 'on, off'],
+    [
+      ['restore', 'fixtures/redis', '--fill-rate', '0'],
+      'expected 1 to 9007199254740991 bytes, such as 64K, found 0',
+    ],
+    [['restore', 'fixtures/redis', '--fill-rate', 'fast'], 'such as 64K, found fast'],
+    [['restore', 'fixtures/redis', '--fill-threads', '6'], 'expected 1 to 5, found 6'],
+    [['restore', 'fixtures/redis', '--window', '68K'], 'a multiple of 4096 from 4096 to 65536'],
+    [['restore', 'fixtures/redis', '--window', '5000'], 'found 5000'],
+    [
+      ['restore', 'fixtures/redis', '--fill', 'off', '--fill-rate', '1M'],
+      '--fill-rate has no effect with --fill off',
+    ],
     [['restore', 'fixtures/redis', '--frobnicate'], "unknown option '--frobnicate'"],
     [['thaw-it'], "unknown command 'thaw-it'"],
   ])('the usage %j with status 2', async (args, text) => {

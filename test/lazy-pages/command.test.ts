@@ -59,7 +59,8 @@ async function verifyAll(scenario: string): Promise<void> {
 
 describe('a tree of 20 tasks with threads and a zombie', () => {
   test('is served as CRIU’s own tests call the daemon, which ends with 0', async () => {
-    const daemon = lazyPages('--no-default-config', '-v4', '--tcp-established');
+    const fill = ['--fill-rate', '1G', '--fill-threads', '1', '--window', '16K'];
+    const daemon = lazyPages('--no-default-config', '-v4', '--tcp-established', ...fill);
     await socketThere();
     expect(statSync(join(work, SOCKET)).mode & 0o777).toBe(0o600);
     const restored = criu();
@@ -67,6 +68,8 @@ describe('a tree of 20 tasks with threads and a zombie', () => {
     expect(await within(daemon.ended, 30_000)).toBe(0);
     await endTasks(target.pids, restored);
     expect(log().match(/UFFD transferred pages: \(\d+\/\d+\)/g)).toHaveLength(TASKS);
+    expect(log().match(/\d+: arrival {3}page cache {2}/g)).toHaveLength(TASKS);
+    expect(log().match(/\d+: queue {5}\d+ at most; /g)).toHaveLength(TASKS);
     expect(log()).not.toContain('Error');
     expect(existsSync(join(work, SOCKET))).toBe(false);
     expect(errorsIn(join(work, 'restore.log'))).toEqual([]);

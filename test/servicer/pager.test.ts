@@ -122,6 +122,77 @@ describe('a pager', () => {
   });
 });
 
+describe('the fill of a pager', () => {
+  it('brings in no more a second than it may', async () => {
+    const bytesPerSecond = 1_048_576;
+    const pieceBytes = 65_536; // the first piece is free
+    const pager = await startPager({ fillRate: bytesPerSecond });
+    const target = await add(pager, makeMemory(64));
+    await target.fill();
+    await within(target.finished);
+    const { startedNs, residentNs, filledPages } = target.figures();
+    expect(filledPages).toBe(64);
+    const paidBytes = filledPages * 4096 - pieceBytes;
+    expect(residentNs - startedNs).toBeGreaterThanOrEqual((paidBytes / bytesPerSecond) * 1e9);
+  });
+
+  it('leaves what the program asks for out of that', async () => {
+    const pager = await startPager({ fillRate: 1 });
+    const memory = makeMemory(64);
+    const target = await add(pager, memory);
+    await target.fill();
+    // A second piece would take it 18 hours.
+    expectSame(await within(memory.mapping.read(0, memory.bytes.length)), memory.bytes);
+    expect(await within(target.finished)).toBe('resident');
+    expect(target.figures().filledPages).toBeLessThanOrEqual(16);
+  });
+
+  it.each([1, 5])('comes to its end with %i threads', async (fillThreads) => {
+    const pager = await startPager({ fillThreads });
+    const memory = makeMemory(300);
+    const target = await add(pager, memory);
+    await target.fill();
+    expect(await within(target.finished)).toBe('resident');
+    expect(target.figures().filledPages).toBe(300);
+    expectSame(await within(memory.mapping.read(0, memory.bytes.length)), memory.bytes);
+  });
+
+  it.each([
+    [{ fillThreads: 0 }, /fillThreads .* 1 to 5, found 0/],
+    [{ fillThreads: 6 }, /fillThreads .* 1 to 5, found 6/],
+    [{ fillThreads: 1.5 }, /found 1.5/],
+    [{ fillRate: -1 }, /fillRate .* found -1/],
+    [{ fillRate: Number.NaN }, /found NaN/],
+    [{ fillRate: Number.POSITIVE_INFINITY }, /found Infinity/],
+  ])('is not started with %j', async (options, message) => {
+    const started = startPager(options);
+    await expect(started).rejects.toMatchObject({ code: 'INVALID_ARGUMENT' });
+    await expect(started).rejects.toThrow(message);
+  });
+});
+
+describe('the window of a target', () => {
+  it('bounds what one fault brings in', async () => {
+    const pager = await startPager();
+    const pages = 1024;
+    const sweep = async (windowBytes?: number) => {
+      const memory = makeMemory(pages);
+      const limit = windowBytes === undefined ? {} : { windowBytes };
+      const target = await add(pager, memory, limit);
+      expectSame(await within(memory.mapping.read(0, memory.bytes.length)), memory.bytes);
+      await target.settle();
+      expect(target.figures()).toMatchObject({ demandPages: pages, filledPages: 0 });
+      return target.figures();
+    };
+    expect(await sweep(4096)).toMatchObject({ faults: pages, windowFaults: 0 });
+    const bounded = await sweep(16_384);
+    expect(bounded.faults).toBeGreaterThanOrEqual(pages / 4);
+    expect(bounded.faults).toBeLessThan(pages);
+    // The others show that it is the bound that makes it so.
+    expect((await sweep()).faults).toBeLessThan(pages / 4);
+  });
+});
+
 describe('a pager and ranges that nobody registered', () => {
   it('tells of their pages: they cannot have come', async () => {
     const pager = await startPager();

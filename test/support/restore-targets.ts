@@ -3,6 +3,7 @@ import type { Checkpoint } from '../../src/image/checkpoint.js';
 import { TOUCH_FAILED, TOUCH_THROUGH_MEM } from '../../src/restore/host-process.js';
 import type { Restoration, RestoredTask } from '../../src/restore/restoration.js';
 import { type RestoreOptions, restore } from '../../src/restore/restore.js';
+import type { PagerOptions } from '../../src/servicer/fill-options.js';
 import { Pager } from '../../src/servicer/pager.js';
 import { childrenOf } from './process-facts.js';
 import {
@@ -48,8 +49,8 @@ export async function begin(
 }
 
 /** A pager until the end of the test. */
-export async function startPager(): Promise<Pager> {
-  const pager = await Pager.start();
+export async function startPager(options?: PagerOptions): Promise<Pager> {
+  const pager = await Pager.start(options);
   pagers.push(pager);
   return pager;
 }
