@@ -75,10 +75,6 @@ void AddressSpace::BindMemory() {
   states_ = PageStates(arena_->data(record_->memory) + record_->source_count * sizeof(uint32_t));
 }
 
-uint32_t* AddressSpace::source_slots() const {
-  return reinterpret_cast<uint32_t*>(arena_->data(record_->memory));
-}
-
 void AddressSpace::Publish() {
   record_->origin = origin_;
   record_->uffd = uffd_.get();

@@ -51,7 +51,7 @@ class AddressSpace : public std::enable_shared_from_this<AddressSpace> {
   // same pages missing. Takes `uffd`, unless there is no memory (null).
   std::shared_ptr<AddressSpace> Fork(uint64_t id, uint64_t sequence, Fd* uffd) const;
   // The address space of a published record, as the process left it that served it until it died:
-  // takes its descriptors, and gives back what was in flight.
+  // takes its descriptors, and gives back what was in flight. `plan`: null where it was retired.
   static std::shared_ptr<AddressSpace> Recover(uint32_t slot, std::shared_ptr<const Plan> plan,
                                                Arena* arena);
   // For a child that cannot be served, at the same moment: poisons what is missing in it. Returns
@@ -64,7 +64,7 @@ class AddressSpace : public std::enable_shared_from_this<AddressSpace> {
   // The uffd of a child that was not published, for whoever closes it.
   Fd TakeUffd() { return std::move(uffd_); }
   // The arena's slots of the plan's sources, in its order: for whoever recovers it.
-  uint32_t* source_slots() const;
+  uint32_t* source_slots() const { return arena_->source_slots(*record_); }
   // That nobody wants it any more: it is let go of when it is recovered.
   void Disown() { record_->dropped = true; }
   bool disowned() const { return record_->dropped; }

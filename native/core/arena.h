@@ -37,6 +37,10 @@ class Arena {
     return At<TargetRecord>(kTargetsOffset + slot * kTargetRecordBytes);
   }
 
+  uint32_t* source_slots(const TargetRecord& record) const {
+    return At<uint32_t>(record.memory.offset);
+  }
+
   // A zeroed record for a pages image; null when all are taken.
   SourceRecord* TakeSource();
   void ReleaseSource(SourceRecord* record);

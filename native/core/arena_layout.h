@@ -24,7 +24,7 @@ namespace thaw {
 inline constexpr size_t kMessagesMax = 16;
 
 // Failures kept for a target until they are told; more of them only count.
-inline constexpr uint32_t kErrorsMax = 80;
+inline constexpr uint32_t kErrorsMax = 1024;
 
 // A part of the arena's heap, in bytes from the arena's start.
 struct ArenaRange {
@@ -70,7 +70,8 @@ struct TargetRecord {
   PageError errors[kErrorsMax];
 };
 
-inline constexpr uint64_t kTargetRecordBytes = 4096;
+// Sparse: a record without errors uses one page.
+inline constexpr uint64_t kTargetRecordBytes = 48 * 1024;
 static_assert(sizeof(TargetRecord) <= kTargetRecordBytes, "a slot holds a record");
 
 // One pages image, or one page server: its connection ends with the process that had it.
@@ -99,7 +100,28 @@ struct MessageBatch {
   abi::Message messages[kMessagesMax];
 };
 
+// The pager's processes. They share one descriptor table, so that descriptor numbers mean the same
+// in all of them. Descriptors are -1 where there is none.
+struct ProcessRecord {
+  std::atomic<uint64_t> takeovers;  // workers that went on where another had died; read by others
+  // A worker is cloned under a new epoch, and begins once that is released. Between the two its
+  // keeper may die; then no other releases it, and it ends.
+  std::atomic<uint32_t> epoch;
+  std::atomic<uint32_t> released;
+  std::atomic<int32_t> worker_pid, keeper_pid, standby_pid;
+  std::atomic<int32_t> worker_pidfd, keeper_pidfd, standby_pidfd;
+  std::atomic<uint64_t> died_ns;      // CLOCK_MONOTONIC when the last worker's end was noticed
+  std::atomic<int32_t> died_pid;      // that worker
+  std::atomic<int32_t> died_of;       // its wait status; -1: not known
+  std::atomic<int32_t> end;           // exit status + 1 once the pager is to end; 0: it goes on
+  std::atomic<bool> said_hello;       // to the control plane
+  std::atomic<bool> outlives;         // RequestOp::kOutlive was asked for
+  std::atomic<uint64_t> request_id;   // of the request in hand
+  std::atomic<uint32_t> request_try;  // how often it was taken in hand
+};
+
 struct ArenaHeader {
+  ProcessRecord processes;
   std::atomic<uint32_t> target_slots_used;  // slots from here on were never in use
   std::atomic<uint32_t> source_slots_used;
   std::atomic<uint64_t> next_fork_id;

@@ -19,6 +19,9 @@ enum class PagerEventKind : uint32_t {
   // answers.
   kSourceLost = 7,    // error; what is asked for waits for another connection, or for its end
   kSourceClosed = 8,  // error, 0: the server took leave as well
+  // Of the pager itself: another worker goes on; a = how often that happened. What was promised by
+  // an event may have been forgotten (kPrefetchDone, kSettled): ask again. Others may come twice.
+  kTookOver = 9,
 };
 
 struct PagerEvent {

@@ -19,20 +19,26 @@ bool PageAligned(uint64_t value) { return value % kPageSize == 0; }
 
 std::shared_ptr<const Plan> Plan::Open(int fd, std::vector<std::shared_ptr<PageSource>> sources,
                                        Error* error) {
-  const int seals = ::fcntl(fd, F_GET_SEALS);
+  return Adopt(Fd(::fcntl(fd, F_DUPFD_CLOEXEC, 0)), std::move(sources), error);
+}
+
+std::shared_ptr<const Plan> Plan::Adopt(Fd fd, std::vector<std::shared_ptr<PageSource>> sources,
+                                        Error* error) {
+  const int seals = ::fcntl(fd.get(), F_GET_SEALS);
   if (seals < 0 || (seals & kSealsNeeded) != kSealsNeeded) {
     *error = Error::kUnsealed;
     return nullptr;
   }
   struct stat status;
-  if (::fstat(fd, &status) != 0 || static_cast<uint64_t>(status.st_size) < sizeof(PlanHeader)) {
+  if (::fstat(fd.get(), &status) != 0 ||
+      static_cast<uint64_t>(status.st_size) < sizeof(PlanHeader)) {
     *error = Error::kTruncated;
     return nullptr;
   }
   std::shared_ptr<Plan> plan(new Plan());
-  plan->mapping_ = UniqueMapping::Map(status.st_size, PROT_READ, MAP_SHARED, fd);
-  plan->fd_ = Fd(::fcntl(fd, F_DUPFD_CLOEXEC, 0));
-  if (!plan->mapping_.valid() || !plan->fd_.valid()) {
+  plan->mapping_ = UniqueMapping::Map(status.st_size, PROT_READ, MAP_SHARED, fd.get());
+  plan->fd_ = std::move(fd);
+  if (!plan->mapping_.valid()) {
     *error = Error::kUnmappable;
     return nullptr;
   }

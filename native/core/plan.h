@@ -55,6 +55,9 @@ class Plan {
   // that its extents name by index. Null with `error` set when anything is out of bounds.
   static std::shared_ptr<const Plan> Open(int fd, std::vector<std::shared_ptr<PageSource>> sources,
                                           Error* error);
+  // The same, but keeps `fd` itself.
+  static std::shared_ptr<const Plan> Adopt(Fd fd, std::vector<std::shared_ptr<PageSource>> sources,
+                                           Error* error);
 
   // The plan's own descriptor, from which it can be opened again.
   int fd() const { return fd_.get(); }

@@ -45,7 +45,7 @@ ControlSocket::Received ControlSocket::Receive(ReceivedRequest* received) {
   message.msg_controllen = sizeof(control);
   ssize_t count;
   do {
-    count = ::recvmsg(fd_.get(), &message, MSG_CMSG_CLOEXEC);
+    count = ::recvmsg(fd_.get(), &message, MSG_PEEK | MSG_CMSG_CLOEXEC);
   } while (count < 0 && errno == EINTR);
   if (count <= 0) return Received::kEnd;
   received->fds = TakeFds(message);
@@ -56,6 +56,13 @@ ControlSocket::Received ControlSocket::Receive(ReceivedRequest* received) {
   if (!whole || static_cast<size_t>(count) < sizeof(ControlRequest)) return Received::kMalformed;
   received->payload.assign(packet.begin() + sizeof(ControlRequest), packet.begin() + count);
   return Received::kRequest;
+}
+
+// Descriptors that travel with it were received before, and are dropped here.
+void ControlSocket::Consume() {
+  char byte;
+  while (::recv(fd_.get(), &byte, sizeof(byte), MSG_DONTWAIT) < 0 && errno == EINTR) {
+  }
 }
 
 void ControlSocket::Send(const ControlPacket& packet, int fd) {

@@ -22,8 +22,10 @@ class ControlSocket {
   explicit ControlSocket(Fd fd);
 
   enum class Received { kRequest, kMalformed, kEnd };
-  // Waits for one request, without a limit: the control plane's end wakes it.
+  // Waits for one request, without a limit: the control plane's end wakes it. The request stays in
+  // the socket until Consume(): a process that dies meanwhile leaves it to the next.
   Received Receive(ReceivedRequest* received);
+  void Consume();
 
   // Sends one packet, with at most one descriptor. Any thread. Waits up to a second for room; a
   // peer that does not read for that long loses the packet (figures tell the same).

@@ -34,6 +34,5 @@ int main(int count, char** arguments) {
   thaw::BackgroundFill::Options options;
   options.thread_count = static_cast<uint32_t>(NumberOf(count, arguments, "--fill-threads="));
   options.bytes_per_second = NumberOf(count, arguments, "--fill-rate=");
-  thaw::Pager pager{thaw::Fd(thaw::kPagerControlFd), options};
-  return pager.Run();
+  return thaw::RunPager(options);
 }

@@ -1,6 +1,7 @@
 #include "pager.h"
 
 #include <fcntl.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -8,7 +9,10 @@
 #include <cstdio>
 #include <cstring>
 #include <string>
+#include <unordered_map>
 
+#include "clock.h"
+#include "keeper.h"
 #include "plan.h"
 
 namespace thaw {
@@ -58,6 +62,9 @@ void LogPageError(const std::string& target, const PagerEvent& event) {
                DescribeAction(action));
 }
 
+// Workers that may die of one request.
+constexpr uint32_t kRequestTriesMax = 3;
+
 bool IsUffd(int fd) {
   const std::string path = "/proc/self/fd/" + std::to_string(fd);
   char target[64] = {};
@@ -67,92 +74,178 @@ bool IsUffd(int fd) {
 
 }  // namespace
 
-Pager::Pager(Fd control, const BackgroundFill::Options& options)
+Pager::Pager(Fd control, const BackgroundFill::Options& options, Arena* arena)
     : control_(std::move(control)),
       options_(options),
-      servicer_([this](const PagerEvent& event) { PassOn(event); }, &arena_),
+      arena_(arena),
+      servicer_([this](const PagerEvent& event) { PassOn(event); }, arena_),
       fill_([this](const PagerEvent& event) { PassOn(event); }, &servicer_),
-      sources_(&arena_, [this](Fd fd, const RemoteSource::Options& options) {
+      sources_(arena_, [this](Fd fd, const RemoteSource::Options& options) {
         return StartRemote(std::move(fd), options);
       }) {}
 
-int Pager::Run() {
-  if (!arena_.Create() || servicer_.Start(&fill_) != 0) {
+int Pager::Run(bool recovered) {
+  if (!(recovered ? Recover() : Start())) {
     std::perror("thaw-pager: cannot start");
+    if (!recovered) processes().end = 1 + 1;
     return 1;
   }
+  while (Step()) {
+  }
+  if (processes().outlives) ServeToTheEnd();
+  fill_.Stop();
+  for (const auto& remote : sources_.Remotes()) remote->Stop();
+  servicer_.Stop();
+  processes().end = 0 + 1;
+  return 0;
+}
+
+bool Pager::Start() {
+  errno = servicer_.Start(&fill_);
+  if (errno != 0) return false;
   fill_.Start();
   fill_.Configure(options_);
+  SayHello();
+  return true;
+}
+
+bool Pager::Recover() {
+  arena_->Recover();
+  std::vector<std::shared_ptr<AddressSpace>> spaces;
+  if (!OpenRecorded(&spaces)) return false;
+  errno = servicer_.Start(&fill_, spaces);
+  if (errno != 0) return false;
+  fill_.Start();
+  fill_.Configure(options_);
+  for (std::shared_ptr<AddressSpace>& space : spaces) {
+    const bool fill = space->fill_wanted() && space->ranges_ready() && !space->retired();
+    if (fill) fill_.AddTarget(std::move(space));
+  }
+  if (!processes().said_hello) SayHello();
+  TellTakeover();
+  return true;
+}
+
+// Every target of the arena; each plan is opened once.
+bool Pager::OpenRecorded(std::vector<std::shared_ptr<AddressSpace>>* spaces) {
+  errno = sources_.Recover();
+  if (errno != 0) return false;
+  std::unordered_map<int, std::shared_ptr<const Plan>> plans;
+  for (const uint32_t slot : arena_->PublishedTargets()) {
+    const TargetRecord& record = *arena_->target(slot);
+    if (record.retired_as != TargetState::kFree) {
+      spaces->push_back(AddressSpace::Recover(slot, nullptr, arena_));
+      continue;
+    }
+    std::shared_ptr<const Plan>& plan = plans[record.plan_fd];
+    if (plan == nullptr) {
+      std::vector<std::shared_ptr<PageSource>> sources;
+      for (uint32_t i = 0; i < record.source_count; ++i) {
+        sources.push_back(sources_.FindSlot(arena_->source_slots(record)[i]));
+      }
+      Plan::Error error = Plan::Error::kNone;
+      plan = Plan::Adopt(Fd(record.plan_fd), std::move(sources), &error);
+      if (plan == nullptr) return false;
+    }
+    spaces->push_back(AddressSpace::Recover(slot, plan, arena_));
+  }
+  sources_.EndRecovery();
+  return true;
+}
+
+// Said once: by the worker that is ready, however many it took.
+void Pager::TellTakeover() {
+  const double took_ms = static_cast<double>(MonotonicNs() - processes().died_ns) / 1e6;
+  const int status = processes().died_of;
+  std::string reason;
+  if (status >= 0 && WIFSIGNALED(status)) {
+    reason = std::string(" (SIG") + ::sigabbrev_np(WTERMSIG(status)) + ")";
+  }
+  processes().takeovers += 1;
+  std::fprintf(stderr, "thaw-pager: worker %d died%s; worker %d took over after %.1f ms\n",
+               processes().died_pid.load(), reason.c_str(), ::getpid(), took_ms);
+  PassOn({PagerEventKind::kTookOver, 0, 0, processes().takeovers, 0, 0});
+}
+
+void Pager::SayHello() {
   ControlPacket hello{};
   hello.kind = static_cast<uint32_t>(PacketKind::kHello);
   hello.a = kControlVersion;
-  control_.Send(hello, arena_.fd());
-  for (;;) {
-    ReceivedRequest received;
-    switch (control_.Receive(&received)) {
-      case ControlSocket::Received::kEnd:
-        if (outlives_) ServeToTheEnd();
-        fill_.Stop();
-        for (const auto& remote : sources_.Remotes()) remote->Stop();
-        servicer_.Stop();
-        return 0;
-      case ControlSocket::Received::kMalformed: {
-        ControlPacket answer{};
-        answer.kind = static_cast<uint32_t>(PacketKind::kAnswer);
-        answer.request_id = received.request.request_id;
-        Refuse(&answer, Refusal::kMalformed);
-        control_.Send(answer);
-        break;
-      }
-      case ControlSocket::Received::kRequest:
-        Handle(&received);
-        break;
-    }
-  }
+  control_.Send(hello, arena_->fd());
+  processes().said_hello = true;
 }
 
-void Pager::Handle(ReceivedRequest* received) {
-  const ControlRequest& request = received->request;
+// Handles the next request; false at the control plane's end.
+bool Pager::Step() {
+  ReceivedRequest received;
+  const ControlSocket::Received kind = control_.Receive(&received);
+  if (kind == ControlSocket::Received::kEnd) return false;
   ControlPacket answer{};
   answer.kind = static_cast<uint32_t>(PacketKind::kAnswer);
-  answer.request_id = request.request_id;
-  answer.target = request.target;
+  answer.request_id = received.request.request_id;
+  answer.target = received.request.target;
+  if (kind == ControlSocket::Received::kMalformed) {
+    Refuse(&answer, Refusal::kMalformed);
+  } else if (TakeInHand(answer.request_id)) {
+    Handle(&received, &answer);
+  } else {
+    Refuse(&answer, Refusal::kFailed, EIO);
+  }
+  control_.Send(answer);
+  control_.Consume();
+  return true;
+}
+
+// False for a request that workers have died of before.
+bool Pager::TakeInHand(uint64_t request_id) {
+  if (processes().request_id != request_id) {
+    processes().request_try = 0;
+    processes().request_id = request_id;
+  }
+  const uint32_t before = processes().request_try++;
+  again_ = before > 0;
+  return before < kRequestTriesMax;
+}
+
+void Pager::Handle(ReceivedRequest* received, ControlPacket* answer) {
+  const ControlRequest& request = received->request;
   switch (static_cast<RequestOp>(request.op)) {
     case RequestOp::kAddSource:
-      AddSource(received, &answer);
+      AddSource(received, answer);
       break;
     case RequestOp::kAddTarget:
-      AddTarget(received, &answer);
+      AddTarget(received, answer);
       break;
     case RequestOp::kDropSource:
-      DropSource(request.target, &answer);
+      DropSource(request.target, answer);
       break;
     case RequestOp::kAddRemoteSource:
-      AddRemoteSource(received, &answer);
+      AddRemoteSource(received, answer);
       break;
     case RequestOp::kReplaceSource:
     case RequestOp::kAbandonSource:
     case RequestOp::kCloseSource:
-      WithRemote(received, &answer);
+      WithRemote(received, answer);
       break;
     case RequestOp::kFill:
     case RequestOp::kPrefetch:
     case RequestOp::kSettle:
     case RequestOp::kDropTarget:
     case RequestOp::kRangesReady:
-      WithTarget(request, &answer);
+      WithTarget(request, answer);
       break;
     case RequestOp::kOutlive:
-      Outlive(received, &answer);
+      Outlive(received, answer);
       break;
     default:
-      Refuse(&answer, Refusal::kMalformed);
+      Refuse(answer, Refusal::kMalformed);
   }
-  control_.Send(answer);
 }
 
 void Pager::AddSource(ReceivedRequest* received, ControlPacket* answer) {
   if (received->fds.size() != 1) return Refuse(answer, Refusal::kMalformed);
+  uint32_t slot = 0;
+  if (again_ && sources_.Find(received->request.target, &slot) != nullptr) return;
   const int error = sources_.Add(received->request.target, std::move(received->fds[0]));
   if (error != 0) Refuse(answer, Refusal::kSourceFailed, error);
 }
@@ -171,6 +264,9 @@ std::shared_ptr<RemoteSource> Pager::StartRemote(Fd fd, const RemoteSource::Opti
 void Pager::AddRemoteSource(ReceivedRequest* received, ControlPacket* answer) {
   const ControlRequest& request = received->request;
   if (received->fds.size() != 1) return Refuse(answer, Refusal::kMalformed);
+  uint32_t slot = 0;
+  const std::shared_ptr<PageSource> known = sources_.Find(request.target, &slot);
+  if (again_ && known != nullptr) return known->remote()->Replace(std::move(received->fds[0]));
   RemoteSource::Options options;
   options.id = request.target;
   if (request.flags & kRemoteWideHeader) options.header_bytes = wire::kWideBytes;
@@ -203,6 +299,7 @@ void Pager::WithRemote(ReceivedRequest* received, ControlPacket* answer) {
 void Pager::DropSource(uint64_t id, ControlPacket* answer) {
   uint32_t slot = 0;
   const std::shared_ptr<PageSource> source = sources_.Find(id, &slot);
+  if (source == nullptr && again_) return;
   if (source == nullptr) return Refuse(answer, Refusal::kUnknownSource);
   if (source->remote() != nullptr) source->remote()->Stop();
   sources_.Drop(id);
@@ -220,6 +317,11 @@ void Pager::AddTarget(ReceivedRequest* received, ControlPacket* answer) {
       static_cast<OnError>(request.flags >> kTargetOnErrorShift & kTargetOnErrorMask);
   if (on_error > OnError::kKill) return Refuse(answer, Refusal::kMalformed);
   if (!IsUffd(fds[0].get())) return Refuse(answer, Refusal::kNotUffd);
+  const std::shared_ptr<AddressSpace> known = again_ ? servicer_.Find(request.target) : nullptr;
+  if (known != nullptr) {
+    answer->a = known->figures_slot();
+    return;
+  }
   std::vector<std::shared_ptr<PageSource>> sources;
   std::vector<uint32_t> source_slots;
   for (size_t at = 0; at < received->payload.size(); at += sizeof(uint32_t)) {
@@ -240,7 +342,7 @@ void Pager::AddTarget(ReceivedRequest* received, ControlPacket* answer) {
   ::fcntl(fds[0].get(), F_SETFL, ::fcntl(fds[0].get(), F_GETFL) | O_NONBLOCK);
   std::shared_ptr<AddressSpace> space =
       AddressSpace::Create(request.target, std::move(fds[0]), has_pidfd ? std::move(fds[2]) : Fd(),
-                           std::move(plan), &arena_);
+                           std::move(plan), arena_);
   if (space == nullptr) return Refuse(answer, Refusal::kOutOfMemory);
   space->set_remote_task(request.a);
   std::copy(source_slots.begin(), source_slots.end(), space->source_slots());
@@ -255,6 +357,8 @@ void Pager::AddTarget(ReceivedRequest* received, ControlPacket* answer) {
 
 void Pager::WithTarget(const ControlRequest& request, ControlPacket* answer) {
   std::shared_ptr<AddressSpace> space = servicer_.Find(request.target);
+  const auto op = static_cast<RequestOp>(request.op);
+  if (space == nullptr && again_ && op == RequestOp::kDropTarget) return;
   if (space == nullptr) return Refuse(answer, Refusal::kUnknownTarget);
   switch (static_cast<RequestOp>(request.op)) {
     case RequestOp::kFill:
@@ -302,7 +406,7 @@ void Pager::Outlive(ReceivedRequest* received, ControlPacket* answer) {
   if (::dup2(received->fds[0].get(), STDERR_FILENO) < 0) {
     return Refuse(answer, Refusal::kFailed, errno);
   }
-  outlives_ = true;
+  processes().outlives = true;
 }
 
 // Without a limit: it takes as long as the targets do, filled or not.
@@ -369,6 +473,19 @@ void Pager::Log(const PagerEvent& event) {
     default:
       return;
   }
+}
+
+int RunPager(const BackgroundFill::Options& options) {
+  Arena arena;
+  if (!arena.Create()) {
+    std::perror("thaw-pager: cannot start");
+    return 1;
+  }
+  Keeper keeper(&arena, [&](bool recovered) {
+    Pager pager(Fd(kPagerControlFd), options, &arena);
+    return pager.Run(recovered);
+  });
+  return keeper.Run();
 }
 
 }  // namespace thaw

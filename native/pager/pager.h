@@ -6,6 +6,7 @@
 #include <condition_variable>
 #include <memory>
 #include <mutex>
+#include <vector>
 
 #include "arena.h"
 #include "background_fill.h"
@@ -17,14 +18,24 @@ namespace thaw {
 
 class Pager {
  public:
-  Pager(Fd control, const BackgroundFill::Options& options);
+  // `arena` must outlive it.
+  Pager(Fd control, const BackgroundFill::Options& options, Arena* arena);
 
   // Serves until the control plane is gone, and then, if it said so, until every target is resident
-  // or gone; the process's exit status.
-  int Run();
+  // or gone; the process's exit status. `recovered`: goes on from what another left in the arena,
+  // and returns with a failure where it cannot; else ProcessRecord::end is set before it returns.
+  int Run(bool recovered);
 
  private:
-  void Handle(ReceivedRequest* received);
+  ProcessRecord& processes() const { return arena_->header().processes; }
+  bool Start();
+  bool Recover();
+  bool OpenRecorded(std::vector<std::shared_ptr<AddressSpace>>* spaces);
+  void TellTakeover();
+  void SayHello();
+  bool Step();
+  bool TakeInHand(uint64_t request_id);
+  void Handle(ReceivedRequest* received, ControlPacket* answer);
   void AddSource(ReceivedRequest* received, ControlPacket* answer);
   std::shared_ptr<RemoteSource> StartRemote(Fd fd, const RemoteSource::Options& options);
   void AddRemoteSource(ReceivedRequest* received, ControlPacket* answer);
@@ -43,8 +54,8 @@ class Pager {
 
   ControlSocket control_;
   const BackgroundFill::Options options_;
-  Arena arena_;
-  bool outlives_ = false;
+  Arena* const arena_;
+  bool again_ = false;              // the request in hand was in a dead worker's hands before
   std::atomic<bool> alone_{false};  // the control plane is gone
   std::mutex end_mutex_;            // orders the end of a target before a look for targets left
   std::condition_variable end_;
@@ -53,6 +64,10 @@ class Pager {
   SourceTable sources_;
   size_t remotes_open_ = 0;  // under end_mutex_: farewells that are waited for
 };
+
+// The whole pager: keeper, standby and workers, the last of which uses descriptor kPagerControlFd.
+// Returns in the first process; its exit status.
+int RunPager(const BackgroundFill::Options& options);
 
 }  // namespace thaw
 

@@ -7,6 +7,8 @@ import { readSync } from 'node:fs';
 import { ThawError } from '../errors.js';
 
 const SLOT_BYTES = 8192;
+/** Slots; the pager's own record follows. Peer: native/core/arena_layout.h. */
+const SLOTS = 16384;
 const STATES = ['free', 'serving', 'resident', 'gone'] as const;
 
 /** Order of the counters in a slot, eight bytes each. */
@@ -136,6 +138,13 @@ export function readFigures(fd: number, slot: number): TargetFigures {
     zeroLatency: histogram(1),
     coldLatency: histogram(2),
   };
+}
+
+/** How often another worker took over, as the pager's shared memory `fd` says. */
+export function readTakeovers(fd: number): number {
+  const bytes = Buffer.alloc(8);
+  readSync(fd, bytes, 0, bytes.length, SLOTS * SLOT_BYTES);
+  return Number(bytes.readBigUint64LE());
 }
 
 /** Upper bound of a bucket in nanoseconds. */

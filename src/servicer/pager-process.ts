@@ -27,6 +27,8 @@ import {
 const ANSWER_MS_MAX = 10_000;
 /** Requests sent and not answered. More wait here, so that the socket never fills up. */
 const PENDING_MAX = 16;
+/** Pause between looks whether processes that are not our children are gone. */
+const POLL_MS = 5;
 /** Index of the refusal whose detail is a plan error. */
 const REFUSAL_BAD_PLAN = 6;
 
@@ -54,6 +56,8 @@ export class PagerProcess {
   readonly #queue: Exchange[] = [];
   #nextRequestId = 1;
   #outlives = false;
+  /** Whether the hello came; a worker that took over at once may say it again. */
+  #greeted = false;
   #failure: ThawError | undefined;
 
   private constructor(args: readonly string[], handlers: PagerProcessHandlers) {
@@ -102,7 +106,10 @@ export class PagerProcess {
     }
   }
 
-  /** The process's pid. */
+  /**
+   * The pid of the process that was started, which is also the id of the process group that the
+   * pager's processes are. The pager lives on when this process alone is killed.
+   */
   get pid(): number {
     return this.#child.pid ?? -1;
   }
@@ -148,8 +155,31 @@ export class PagerProcess {
   /** Ends the process. Targets that are still missing pages are not served any more. */
   async close(): Promise<void> {
     this.#fail(new ThawError('PAGER_LOST', { what: 'the pager was closed' }), true);
-    if (this.#outlives) this.#child.kill('SIGKILL');
+    if (this.#outlives) this.#killAll();
+    const first = this.#child.exitCode === null && this.#child.signalCode === null;
     await this.#exited;
+    // Where the process that was started was killed before, others went on, and are nobody's child.
+    if (!first) await this.#othersGone();
+  }
+
+  async #othersGone(): Promise<void> {
+    for (let waitedMs = 0; waitedMs < ANSWER_MS_MAX && this.#signal(0); waitedMs += POLL_MS) {
+      await new Promise((resolve) => setTimeout(resolve, POLL_MS));
+    }
+  }
+
+  #killAll(): void {
+    this.#signal('SIGKILL');
+  }
+
+  /** Signals all of the pager's processes; false when there is none. */
+  #signal(signal: NodeJS.Signals | 0): boolean {
+    if (this.#child.pid === undefined) return false;
+    try {
+      return process.kill(-this.#child.pid, signal);
+    } catch {
+      return false;
+    }
   }
 
   #pump(): void {
@@ -177,7 +207,8 @@ export class PagerProcess {
   #receive({ bytes, fds }: ReceivedMessage): void {
     const packet = decodePacket(bytes);
     const [fd] = fds;
-    if (packet.kind === PACKET.hello && fd !== undefined) {
+    if (packet.kind === PACKET.hello && fd !== undefined && !this.#greeted) {
+      this.#greeted = true;
       if (Number(packet.a) === PROTOCOL_VERSION) {
         this.#channel.keepAlive(false);
         this.#hello.resolve(fd);
@@ -214,7 +245,7 @@ export class PagerProcess {
     this.#failure = error;
     this.#channel.close();
     // SIGKILL: a pager that does not answer may not heed anything else.
-    if (!expected) this.#child.kill('SIGKILL');
+    if (!expected) this.#killAll();
     this.#hello.reject(error);
     for (const exchange of [...this.#sent.values(), ...this.#queue]) {
       clearTimeout(exchange.timer);

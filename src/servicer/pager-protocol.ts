@@ -88,6 +88,7 @@ export const EVENT = {
   settled: 6,
   sourceLost: 7,
   sourceClosed: 8,
+  tookOver: 9,
 } as const;
 
 /** Why a request was refused, by number. */

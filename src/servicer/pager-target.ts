@@ -5,7 +5,7 @@ import { EventEmitter } from 'node:events';
 import { constants } from 'node:os';
 import { formatRange, formatVaddr } from '../address.js';
 import { errnoCode, ThawError } from '../errors.js';
-import { createDeferred } from './deferred.js';
+import { createDeferred, type Deferred } from './deferred.js';
 import { readFigures, type TargetFigures } from './figures.js';
 import type { PagerProcess } from './pager-process.js';
 import { type ErrorAction, type PageAction, REQUEST } from './pager-protocol.js';
@@ -52,6 +52,12 @@ export interface PagerTargetEvents {
   resume: [where: string];
 }
 
+/** A request that is done with an event of its own, after its answer. */
+interface FollowedRequest {
+  readonly request: { readonly op: number; readonly a?: bigint; readonly b?: bigint };
+  readonly done: Deferred<void>;
+}
+
 /**
  * A target. Made by `Pager.add`, or by the pager itself for a forked child.
  *
@@ -68,7 +74,7 @@ export class PagerTarget extends EventEmitter<PagerTargetEvents> {
   #ended = false;
   readonly #forget: () => void;
   readonly #finished = createDeferred<TargetEnd>();
-  readonly #waiting = new Map<number, () => void>();
+  readonly #waiting = new Map<number, FollowedRequest>();
   #last: TargetFigures | undefined;
 
   /** @internal */
@@ -147,16 +153,30 @@ export class PagerTarget extends EventEmitter<PagerTargetEvents> {
 
   /** Waits for the event that follows on a request, or for the end of the service. */
   async #requestAndWait(request: { op: number; a?: bigint; b?: bigint }): Promise<void> {
+    const followed: FollowedRequest = { request, done: createDeferred() };
+    this.#finished.promise.then(() => followed.done.resolve(), followed.done.reject);
+    await this.#sendFollowed(followed);
+    await followed.done.promise;
+  }
+
+  async #sendFollowed(followed: FollowedRequest): Promise<void> {
     const requestId = this.#process.takeRequestId();
-    const done = createDeferred<void>();
-    this.#waiting.set(requestId, done.resolve);
-    this.#finished.promise.then(() => done.resolve(), done.reject);
+    this.#waiting.set(requestId, followed);
+    const forget = (): boolean => this.#waiting.delete(requestId);
+    followed.done.promise.then(forget, forget);
     try {
-      await this.#process.request({ ...request, target: this.id, requestId });
-      await done.promise;
-    } finally {
-      this.#waiting.delete(requestId);
+      await this.#process.request({ ...followed.request, target: this.id, requestId });
+    } catch (error) {
+      followed.done.reject(error);
+      throw error;
     }
+  }
+
+  /** @internal Another worker goes on, which may not know what this one waits for. */
+  askAgain(): void {
+    const waiting = [...this.#waiting.values()];
+    this.#waiting.clear();
+    for (const followed of waiting) this.#sendFollowed(followed).catch(() => {});
   }
 
   /** Has the pager forget this target and free its figures. What is missing then stays missing. */
@@ -191,7 +211,7 @@ export class PagerTarget extends EventEmitter<PagerTargetEvents> {
 
   /** @internal The event that follows on a request has come. */
   followUp(requestId: number): void {
-    this.#waiting.get(requestId)?.();
+    this.#waiting.get(requestId)?.done.resolve();
   }
 
   /** @internal */

@@ -8,6 +8,7 @@ import { ThawError } from '../errors.js';
 import { native } from '../native.js';
 import { encodePlan } from '../plan/plan-columns.js';
 import type { PagesSource, TaskPlan } from '../plan/restore-plan.js';
+import { readTakeovers } from './figures.js';
 import { isWindow, type PagerOptions, toPagerArguments, WINDOW_BYTES_MAX } from './fill-options.js';
 import { PagerProcess } from './pager-process.js';
 import {
@@ -65,7 +66,12 @@ type SourceName = (fileOffset: bigint) => string;
 export interface PagerEvents {
   /** A target forked; the child is served from now on. */
   fork: [parent: PagerTarget, child: PagerTarget];
-  /** The process ended or does not answer; every target is lost with it. Code PAGER_LOST. */
+  /**
+   * The process that serves was killed, and another went on from where it was; `count` of them did.
+   * Targets have waited meanwhile. Events may come twice.
+   */
+  takeover: [count: number];
+  /** The pager ended or does not answer; every target is lost with it. Code PAGER_LOST. */
   lost: [error: ThawError];
 }
 
@@ -90,6 +96,7 @@ export class Pager extends EventEmitter<PagerEvents> implements AsyncDisposable 
   readonly #sources = new Map<string, Promise<number>>();
   readonly #remotes = new Map<number, RemoteSource>();
   #nextTargetId = 1;
+  #lastForkId = 0;
   #nextSourceId = 1;
   #closing: Promise<void> | undefined;
 
@@ -114,9 +121,17 @@ export class Pager extends EventEmitter<PagerEvents> implements AsyncDisposable 
     return pager;
   }
 
-  /** The pid of the pager's process. */
+  /**
+   * The pid of the pager's first process, and the id of its process group: the pager is three
+   * processes, and goes on when any one of them is killed.
+   */
   get pid(): number {
     return this.#process.pid;
+  }
+
+  /** How often a process that serves was killed and another went on. */
+  get takeovers(): number {
+    return readTakeovers(this.#figuresFd);
   }
 
   /**
@@ -270,6 +285,11 @@ export class Pager extends EventEmitter<PagerEvents> implements AsyncDisposable 
   }
 
   #dispatch(packet: PagerPacket): void {
+    if (packet.eventKind === EVENT.tookOver) {
+      for (const target of this.#targets.values()) target.askAgain();
+      this.emit('takeover', Number(packet.a));
+      return;
+    }
     if (packet.eventKind === EVENT.sourceLost || packet.eventKind === EVENT.sourceClosed) {
       this.#dispatchSource(packet);
       return;
@@ -284,6 +304,9 @@ export class Pager extends EventEmitter<PagerEvents> implements AsyncDisposable 
         target.finish('gone');
         break;
       case EVENT.forked: {
+        // Ids rise: what was heard of before is told again.
+        if (Number(packet.a) <= this.#lastForkId) break;
+        this.#lastForkId = Number(packet.a);
         const names = this.#sourceNames.get(target.id) ?? [];
         const child = this.#adopt({ id: Number(packet.a), imagePid: target.imagePid }, names);
         this.emit('fork', target, child.bind(Number(packet.b)));

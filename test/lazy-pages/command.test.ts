@@ -90,7 +90,7 @@ describe('a tree of 20 tasks with threads and a zombie', () => {
     expect(await within(starter.ended, 20_000)).toBe(0);
     expect(existsSync(join(work, SOCKET))).toBe(true);
     const pid = Number(readFileSync(join(work, 'lazy.pid'), 'latin1'));
-    expect(runningComm(pid)).toBe('thaw-pager');
+    expect(runningComm(pid)).toBe('thaw-keeper');
     const restored = criu();
     await verifyAll('sequential');
     await until('the end of the pager', () => runningComm(pid) === undefined, 30_000);

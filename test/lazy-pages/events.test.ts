@@ -14,7 +14,7 @@ import {
   results,
 } from '../support/criu.js';
 import { endRestore, endRestores, restoreLazily, sumOfFigures } from '../support/lazy-serving.js';
-import { within } from '../support/process-facts.js';
+import { pagerProcess, within } from '../support/process-facts.js';
 
 /** Sizes of the target's regions. */
 const MAIN_PAGES = 2048;
@@ -169,8 +169,8 @@ test('an idle pager with nothing missing uses no CPU', async () => {
   const restore = await restoreLazily(target, { fill: true });
   await within(restore.session.finished, 20_000);
   await sleep(500); // the last probe
-  const before = wakeUps(restore.pager.pid);
+  const before = wakeUps(pagerProcess(restore.pager.pid, 'thaw-pager'));
   await sleep(1_500);
-  expect(wakeUps(restore.pager.pid)).toBe(before);
+  expect(wakeUps(pagerProcess(restore.pager.pid, 'thaw-pager'))).toBe(before);
   expect(await endRestore(restore)).toEqual([]);
 });

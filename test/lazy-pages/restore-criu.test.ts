@@ -94,7 +94,7 @@ describe('resumes the tasks', () => {
     const isNode = (): boolean => commOf(restored.child.pid).includes('node');
     await until('the end of Node', () => !isNode(), 20_000);
     await verify(target, 'threads');
-    await until('the end of the pager', () => !commOf(restored.child.pid).includes('thaw-pager'));
+    await until('the end of the pager', () => !commOf(restored.child.pid).includes('thaw-keeper'));
     expect(views()).toEqual(before);
     await endTasks(target.pids, restored);
     expect(errorsIn(log)).toEqual([]);

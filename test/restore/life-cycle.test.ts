@@ -35,7 +35,7 @@ function hostPids(restoration: Restoration): number[] {
 }
 
 function pagerPid(): number {
-  const pids = childrenOf(process.pid).filter((pid) => runningComm(pid) === 'thaw-pager');
+  const pids = childrenOf(process.pid).filter((pid) => runningComm(pid) === 'thaw-keeper');
   expect(pids).toHaveLength(1);
   return pids[0] ?? -1;
 }
@@ -60,7 +60,7 @@ describe('the end of the process that restored', () => {
       const pager = await Pager.start();
       const image = ${JSON.stringify(fixturePath('family'))};
       const restoration = await restore(image, { pager, fill: ${fill} });
-      if (${more !== ''}) process.kill(pager.pid, 'SIGSTOP');
+      if (${more !== ''}) process.kill(-pager.pid, 'SIGSTOP');
       ${more}
       const hosts = restoration.tasks.map(({ host }) => host.pid);
       console.log(JSON.stringify([pager.pid, ...hosts]));
@@ -68,12 +68,12 @@ describe('the end of the process that restored', () => {
     `);
     const pids = (await script.next()) as number[];
     expect(pids.map((pid) => runningComm(pid))).toEqual([
-      'thaw-pager',
+      'thaw-keeper',
       ...family.tasks.map(() => 'thaw-host'),
     ]);
     await script.kill();
     // A stopped pager ends once it goes on.
-    if (more !== '') process.kill(pids[0] as number, 'SIGCONT');
+    if (more !== '') process.kill(-(pids[0] as number), 'SIGCONT');
     await allGone(pids);
   });
 
@@ -112,14 +112,14 @@ describe('the end of a host', () => {
   it('ends a touch that waits for a page', async () => {
     const pager = await startPager();
     const restoration = await begin('pattern', { pager, fill: false });
-    process.kill(pager.pid, 'SIGSTOP');
+    process.kill(-pager.pid, 'SIGSTOP');
     try {
       const touching = restoration.touch(SEQUENTIAL, { threads: 4 });
       touching.catch(() => {});
       for (const pid of hostPids(restoration)) process.kill(pid, 'SIGKILL');
       await expect(within(touching)).rejects.toMatchObject({ code: 'HOST_LOST' });
     } finally {
-      process.kill(pager.pid, 'SIGCONT');
+      process.kill(-pager.pid, 'SIGCONT');
     }
   });
 });
@@ -128,7 +128,7 @@ describe('the end of the pager', () => {
   it('is an error of everything that needs it, and close() still ends the hosts', async () => {
     const restoration = await begin('family', { fill: false });
     const pids = hostPids(restoration);
-    process.kill(pagerPid(), 'SIGKILL');
+    process.kill(-pagerPid(), 'SIGKILL');
     const lost = expect.objectContaining({ code: 'PAGER_LOST' });
     await expect(within(restoration.resident)).rejects.toEqual(lost);
     await expect(within(restoration.fill())).rejects.toEqual(lost);
@@ -142,12 +142,12 @@ describe('the end of the pager', () => {
   it('ends a touch and a prefetch that wait for a page', async () => {
     const restoration = await begin('pattern', { fill: false });
     const pid = pagerPid();
-    process.kill(pid, 'SIGSTOP');
+    process.kill(-pid, 'SIGSTOP');
     const touching = restoration.touch(SEQUENTIAL);
     const [{ target, plan }] = restoration.tasks as [Restoration['tasks'][number]];
     const prefetching = target?.prefetch(plan.regions.start[5] ?? 0n, plan.regions.end[5] ?? 0n);
     prefetching?.catch(() => {});
-    process.kill(pid, 'SIGKILL');
+    process.kill(-pid, 'SIGKILL');
     const lost = expect.objectContaining({ code: 'PAGER_LOST' });
     await expect(within(touching)).rejects.toEqual(lost);
     await expect(within(prefetching ?? Promise.resolve())).rejects.toEqual(lost);
@@ -156,7 +156,7 @@ describe('the end of the pager', () => {
   it('does not matter to what is resident', async () => {
     const restoration = await begin('family');
     await within(restoration.resident);
-    process.kill(pagerPid(), 'SIGKILL');
+    process.kill(-pagerPid(), 'SIGKILL');
     const verified = await within(restoration.verify());
     expect(verified.tasks.map(({ mismatched }) => mismatched)).toEqual([0, 0, 0]);
   });
@@ -168,7 +168,7 @@ describe('the end of the pager', () => {
       await begin('pattern', { pager, fill: false }),
       await begin('family', { pager, fill: false }),
     ];
-    process.kill(pager.pid, 'SIGKILL');
+    process.kill(-pager.pid, 'SIGKILL');
     expect(await within(lost)).toMatchObject({ code: 'PAGER_LOST' });
     const pids = both.flatMap(hostPids);
     for (const restoration of both) await within(restoration.close());

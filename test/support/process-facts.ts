@@ -116,6 +116,29 @@ export function childrenOf(pid: number): number[] {
   );
 }
 
+/** Pids of a process group that run a program: those of a pager, by `Pager.pid`. */
+export function groupOf(pgid: number): number[] {
+  return readdirSync('/proc').flatMap((name) => {
+    const pid = Number(name);
+    if (!Number.isInteger(pid) || runningComm(pid) === undefined) return [];
+    try {
+      const stat = readFileSync(`/proc/${pid}/stat`, 'latin1');
+      const [, , pgrp] = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+      return Number(pgrp) === pgid ? [pid] : [];
+    } catch {
+      return []; // it has ended
+    }
+  });
+}
+
+/** The process of a pager that has a role (`thaw-pager`: the one that serves). */
+export function pagerProcess(
+  pgid: number,
+  role: 'thaw-pager' | 'thaw-keeper' | 'thaw-standby',
+): number {
+  return groupOf(pgid).find((pid) => runningComm(pid) === role) ?? -1;
+}
+
 /** Name of the program that a process runs; undefined when there is none, or only a zombie. */
 export function runningComm(pid: number): string | undefined {
   try {
