@@ -1,6 +1,14 @@
 /** How `thaw lazy-pages` starts: configuration files, action scripts, and what it says when it cannot. */
 import { spawnSync } from 'node:child_process';
-import { chmodSync, cpSync, existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  cpSync,
+  existsSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -168,9 +176,14 @@ describe('says what is wrong and what to do', () => {
         'the socket',
         () => existsSync(at(SOCKET)) && read('lazy.log').includes('waiting'),
       );
-      rmSync(at(SOCKET));
       const thief = createServer();
-      if (replace) await new Promise<void>((done) => thief.listen(at(SOCKET), done));
+      if (replace) {
+        // At once: between a removal and another's bind the daemon would see the removal.
+        await new Promise<void>((done) => thief.listen(at('thief.socket'), done));
+        renameSync(at('thief.socket'), at(SOCKET));
+      } else {
+        rmSync(at(SOCKET));
+      }
       expect(await within(daemon.ended, 10_000)).toBe(1);
       const words = replace ? /replaced .*end one of the two/ : /removed .*Start the daemon again/;
       expect(read('lazy.log')).toMatch(words);
