@@ -162,6 +162,7 @@ class AddressSpace : public std::enable_shared_from_this<AddressSpace> {
   void Recount();
   Outcome ServePage(const Extent& extent, uint64_t vaddr, const Translation& image,
                     const PageWindow& window, PageReader* reader);
+  void RunAhead(uint32_t first, uint32_t page_count, PageReader* reader);
   Outcome ServeRaw(const Extent& extent, uint64_t vaddr, const Translation& image,
                    const PageWindow& window, PageReader* reader);
   Outcome ServeBlock(const Extent& extent, uint64_t vaddr, const Translation& image,

@@ -52,6 +52,10 @@ Outcome AddressSpace::ServePage(const Extent& extent, uint64_t vaddr, const Tran
   const uint32_t page_index =
       extent.page_index + static_cast<uint32_t>((image.address - extent.vaddr) / kPageSize);
   if (retries_.MustWait(page_index)) return Outcome::kDeferred;
+  if (window.in_order && fill_wanted()) {
+    const uint32_t end = page_index + static_cast<uint32_t>(window.end - vaddr / kPageSize);
+    RunAhead(end, window.ahead, reader);
+  }
   while (!states_.Claim(page_index)) {
     switch (states_.Get(page_index)) {
       case PageState::kMissing:
@@ -72,14 +76,17 @@ Outcome AddressSpace::ServePage(const Extent& extent, uint64_t vaddr, const Tran
                               ? ServeRaw(extent, vaddr, image, window, reader)
                               : ServeBlock(extent, vaddr, image, window, reader);
   CountCost(reader);
-  if (window.in_order) {
-    // The fill goes on where the window ends.
-    const uint64_t ahead = window.end - vaddr / kPageSize;
-    if (page_index + ahead < plan_->data_page_count()) {
-      fill_cursor_.store(static_cast<uint32_t>(page_index + ahead), std::memory_order_relaxed);
-    }
-  }
   return outcome;
+}
+
+// Brings in what a stream is about to need, while its thread waits: it would be back at once, and
+// each time its CPU would have to be woken. The fill goes on behind that.
+void AddressSpace::RunAhead(uint32_t first, uint32_t page_count, PageReader* reader) {
+  const uint32_t end = std::min<uint64_t>(uint64_t{first} + page_count, plan_->data_page_count());
+  if (end < plan_->data_page_count()) fill_cursor_.store(end, std::memory_order_relaxed);
+  while (first < end && FillRange(first, end, kWindowPagesMax, Patience::kNoWait, reader,
+                                  &figures_->demand_pages, &first) == Outcome::kDone) {
+  }
 }
 
 // One copy over every unclaimed page of the window, as far as extent and segment reach. The faulted

@@ -22,6 +22,7 @@ struct PageWindow {
   uint64_t first;
   uint64_t end;
   bool in_order = false;  // the fault followed a stream
+  uint32_t ahead = 0;     // pages behind `end` that the stream is about to need
 };
 
 class FaultWindow {
@@ -32,9 +33,12 @@ class FaultWindow {
   template <typename ArePresent>
   PageWindow Decide(uint64_t page, uint32_t page_count_max, const ArePresent& are_present) {
     if (page_count_max == 1) return {page, page + 1};
-    if (uint64_t* const next = FindStream(page, are_present)) {
-      *next = page + std::min<uint64_t>(page_count_max, kWindowPagesMax);
-      return {page, *next, true};
+    if (Stream* const stream = FindStream(page, are_present)) {
+      const uint64_t end = page + std::min<uint64_t>(page_count_max, kWindowPagesMax);
+      const uint32_t ahead = stream->ahead;
+      stream->next = end + ahead;
+      stream->ahead = std::min(ahead * 2 + kGroupPages, kAheadPagesMax);
+      return {page, end, true, ahead};
     }
     const uint64_t group = page / kGroupPages;
     uint64_t& remembered = groups_[group % groups_.size()];
@@ -53,26 +57,32 @@ class FaultWindow {
   }
 
  private:
-  static constexpr uint64_t kGroupPages = kWindowPagesMax;
+  static constexpr uint32_t kGroupPages = kWindowPagesMax;
+  static constexpr uint32_t kAheadPagesMax = 240;
   static constexpr uint64_t kReachPages = 1024;
 
-  // Where the stream that `page` follows expected its next fault, or null.
+  struct Stream {
+    uint64_t next = 0;  // where the next fault is expected; 0: unused
+    uint32_t ahead = 0;
+  };
+
+  // The stream that `page` follows, or null.
   template <typename ArePresent>
-  uint64_t* FindStream(uint64_t page, const ArePresent& are_present) {
-    for (uint64_t& next : streams_) {
-      if (next == 0 || page < next || page - next >= kReachPages) continue;
-      const uint64_t skipped = page - next;
-      if (skipped < kGroupPages || are_present(skipped)) return &next;
+  Stream* FindStream(uint64_t page, const ArePresent& are_present) {
+    for (Stream& stream : streams_) {
+      if (stream.next == 0 || page < stream.next || page - stream.next >= kReachPages) continue;
+      const uint64_t skipped = page - stream.next;
+      if (skipped < kGroupPages || are_present(skipped)) return &stream;
     }
     return nullptr;
   }
 
   void StartStream(uint64_t next) {
-    streams_[oldest_] = next;
+    streams_[oldest_] = {next, 0};
     oldest_ = (oldest_ + 1) % streams_.size();
   }
 
-  std::array<uint64_t, 16> streams_{};  // where their next faults are expected; 0: unused
+  std::array<Stream, 16> streams_{};
   std::array<uint64_t, 256> groups_{};  // 64 KiB groups that had a fault, plus one; hashed
   size_t oldest_ = 0;
 };
