@@ -29,6 +29,7 @@ export {
   type VmaDescription,
 } from './image/describe-image.js';
 export type { ImageFile, MemfdFile, RegularFile } from './image/files.js';
+export type { ImageOptions } from './image/image-loader.js';
 export type { CompressMode, Inventory } from './image/inventory.js';
 export type {
   ImageExtent,
@@ -112,6 +113,12 @@ export type { PagerOptions } from './servicer/fill-options.js';
 export { Pager, type PagerEvents, type TargetOptions } from './servicer/pager.js';
 export type { ErrorAction, OnError } from './servicer/pager-protocol.js';
 export { PagerTarget, type PagerTargetEvents, type TargetEnd } from './servicer/pager-target.js';
+export {
+  CLOSE_COMMAND,
+  type RemoteSource,
+  type RemoteSourceEvents,
+  type RemoteSourceOptions,
+} from './servicer/remote-source.js';
 export { loadTlsCredentials, type TlsCredentials, type TlsFiles } from './tls-credentials.js';
 export { FlagSet, type FlagTable } from './uffd/flag-set.js';
 export {

@@ -46,7 +46,12 @@ export class LazyPagesSocket {
     this.#inode = inodeOf(path);
     this.#watcher = new native.FdWatcher(fd, () => this.#accept(handlers));
     this.#nameWatcher = watchName(path, () => {
-      if (this.#open && !this.#hasName()) handlers.displaced(displacedError(path));
+      if (!this.#open || this.#hasName()) return;
+      // Whoever takes a name removes it first: which of the two it was shows a moment later.
+      this.#nameWatcher?.close();
+      setTimeout(() => {
+        if (this.#open && !this.#hasName()) handlers.displaced(displacedError(path));
+      }, TAKING_MS);
     });
   }
 
@@ -125,6 +130,9 @@ export class LazyPagesSocket {
     }
   }
 }
+
+/** What another daemon needs at most from the removal of a name to its own. */
+const TAKING_MS = 200;
 
 /** Calls `changed` whenever the name may be another's; never, where the kernel has no watch left. */
 function watchName(path: string, changed: () => void): FSWatcher | undefined {

@@ -29,14 +29,14 @@ export const TARGET_AWAITS_RANGES = 2;
 export const REMOTE_WIDE_HEADER = 1;
 
 /** What the pager does about a target with pages that cannot be produced, by number. */
-export const ON_ERROR = ['poison', 'stop', 'kill'] as const;
+export const ON_ERROR: readonly OnError[] = ['poison', 'stop', 'kill'];
 const TARGET_ON_ERROR_SHIFT = 8;
 
 /**
  * What becomes of a target with pages that cannot be produced. They are poisoned: a touch of them is
  * SIGBUS, and everything else goes on. `stop` stops the process as well (SIGSTOP), `kill` kills it.
  */
-export type OnError = (typeof ON_ERROR)[number];
+export type OnError = 'poison' | 'stop' | 'kill';
 
 /** The flags of a request that say so. */
 export function onErrorFlags(onError: OnError): number {
@@ -50,7 +50,7 @@ export function onErrorFlags(onError: OnError): number {
 }
 
 /** What was done about pages that cannot be produced, by number. Peer: native/core/error_policy.h. */
-const ERROR_ACTIONS = [
+const ERROR_ACTIONS: readonly PageAction[] = [
   'none',
   'poisoned',
   'stopped',
@@ -58,17 +58,17 @@ const ERROR_ACTIONS = [
   'held',
   'retrying',
   'resumed',
-] as const;
+];
 
 /**
  * What was done: `poisoned`, a touch is SIGBUS; `stopped` or `killed`, the process was sent that
  * signal; `held`, on a kernel that cannot poison whoever touches them waits for ever; `none`, nothing
  * is registered at their addresses.
  */
-export type ErrorAction = Exclude<PageAction, 'retrying' | 'resumed'>;
+export type ErrorAction = 'none' | 'poisoned' | 'stopped' | 'killed' | 'held';
 
 /** The same, and whether a read is being tried again, or no read is any more. */
-export type PageAction = (typeof ERROR_ACTIONS)[number];
+export type PageAction = ErrorAction | 'retrying' | 'resumed';
 
 /** The action that an event names. */
 export function toPageAction(number: bigint): PageAction {
