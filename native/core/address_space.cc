@@ -9,6 +9,7 @@
 #include <cstdlib>
 
 #include "clock.h"
+#include "kill_point.h"
 #include "uffd.h"
 
 namespace thaw {
@@ -156,6 +157,7 @@ std::shared_ptr<AddressSpace> AddressSpace::Recover(uint32_t slot, std::shared_p
     space->map_.Insert(space->plan_->region_start(i), space->plan_->region_end(i));
   }
   space->Recount();
+  THAW_KILL_POINT(kRecovering);
   space->MarkRemoved(AddressMapLog(arena, space->record_).Replay(&space->map_));
   return space;
 }
@@ -204,6 +206,7 @@ void AddressSpace::EditMap(const MapEdit& edit) {
   // A map that is not written down would put pages where they do not belong. The next process finds
   // more room: it knows only what is in use.
   if (!log.Append(map_, edit)) std::abort();
+  THAW_KILL_POINT(kEditLogged);
   MarkRemoved(edit.Apply(&map_));
 }
 
@@ -282,6 +285,7 @@ void AddressSpace::Retire(TargetState state) {
   }
   // First of all that the descriptors are not its own: others may get their numbers.
   record_->retired_as = state;
+  THAW_KILL_POINT(kRetiring);
   uffd_.Reset();
   pidfd_.Reset();
   ReleaseMemory();

@@ -4,6 +4,7 @@
 
 #include "address_space.h"
 #include "clock.h"
+#include "kill_point.h"
 #include "uffd.h"
 
 namespace thaw {
@@ -287,7 +288,9 @@ Outcome AddressSpace::InstallClaimed(const Extent& extent, const PageRun& run, u
   while (page_count > 0) {
     // An error that is not the run's own is that of one page.
     const uint32_t wanted = error != run.error ? 1 : std::min(limit, page_count);
+    THAW_KILL_POINT(kClaimed);
     const uffd::Result result = Install(extent, run, page, PageRange(vaddr, wanted), error);
+    THAW_KILL_POINT(kInstalled);
     const uint32_t page_index = extent.page_index + page;
     uint32_t settled = static_cast<uint32_t>(result.bytes / kPageSize);
     if (settled > 0 && error == 0) Settle(page_index, settled, PageState::kResident, counter);

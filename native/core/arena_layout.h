@@ -17,6 +17,7 @@
 
 #include "error_policy.h"
 #include "figures.h"
+#include "kill_point.h"
 #include "uffd_abi.h"
 
 namespace thaw {
@@ -126,6 +127,9 @@ struct ArenaHeader {
   std::atomic<uint32_t> source_slots_used;
   std::atomic<uint64_t> next_fork_id;
   MessageBatch batch;
+#ifdef THAW_KILL_POINTS
+  KillSwitch kill_switch;
+#endif
 };
 
 inline constexpr uint64_t kHeaderBytes = 64 * 1024;

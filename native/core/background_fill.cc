@@ -59,6 +59,8 @@ void BackgroundFill::Stop() {
 
 void BackgroundFill::AddTarget(std::shared_ptr<AddressSpace> space) {
   space->want_fill();
+  // One that ended before it was recovered has not even a plan.
+  if (space->retired()) return;
   {
     const std::lock_guard<std::mutex> lock(mutex_);
     const bool known =

@@ -11,6 +11,7 @@
 #include <csignal>
 
 #include "clock.h"
+#include "kill_point.h"
 #include "thread_name.h"
 #include "uffd.h"
 
@@ -337,6 +338,7 @@ bool FaultServicer::ReadAndServe(const std::shared_ptr<Served>& served) {
     abi::Message* const messages = BeginBatch(*space);
     const uffd::Value read = ReadMessages(*space, messages);
     const size_t count = read.ok() ? static_cast<size_t>(read.value) : 0;
+    if (count > 0) THAW_KILL_POINT(kMessagesRead);
     ApplyBatch(served.get());
     space->gate().UnlockExclusive();
     TellForks();
@@ -378,6 +380,7 @@ void FaultServicer::ApplyBatch(Served* served) {
       // The page may be another by now, or none.
       RetryAwaited(served);
     }
+    if (message.event != abi::kEventPagefault) THAW_KILL_POINT(kEventApplied);
     batch.applied.store(i + 1, std::memory_order_release);
   }
 }
@@ -496,6 +499,7 @@ Fd FaultServicer::AcceptFork(const Served& parent, int child_fd, uint64_t sequen
   MakeNonBlocking(fd.get());
   const uint64_t id = kForkIdBase + arena_->header().next_fork_id++;
   const std::shared_ptr<AddressSpace> child = parent.space->Fork(id, sequence, &fd);
+  THAW_KILL_POINT(kChildMade);
   if (child == nullptr) {
     RefuseFork(*parent.space, fd.get(), ENOMEM);
     return fd;

@@ -8,6 +8,7 @@
 #include <cstring>
 
 #include "clock.h"
+#include "kill_point.h"
 
 namespace thaw {
 namespace {
@@ -106,6 +107,7 @@ int PageReader::Decode(const Plan& plan, const Extent& extent, uint32_t first_bl
     if (size == static_cast<uint32_t>(expected)) {
       std::memcpy(to, from, size);
     } else {
+      THAW_KILL_POINT(kDecoding);
       const int decoded =
           LZ4_decompress_safe(reinterpret_cast<const char*>(from), reinterpret_cast<char*>(to),
                               static_cast<int>(size), expected);

@@ -17,6 +17,7 @@
 
 #include "clock.h"
 #include "descriptors.h"
+#include "kill_point.h"
 #include "syscall.h"
 
 namespace thaw {
@@ -95,6 +96,7 @@ void Keeper::StartStandby() {
   int pidfd = -1;
   const pid_t pid = Clone(&pidfd);
   if (pid == 0) StandBy();
+  THAW_KILL_POINT(kStandbyCloned);
   processes().standby_pid = pid;
   processes().standby_pidfd = pidfd;
 }
@@ -166,6 +168,7 @@ void Keeper::StartWorker() {
   int pidfd = -1;
   const pid_t pid = Clone(&pidfd);
   if (pid == 0) WorkOnceReleased(epoch);
+  THAW_KILL_POINT(kWorkerCloned);
   processes().worker_pid = pid;
   processes().worker_pidfd = pidfd;
   processes().released = epoch;

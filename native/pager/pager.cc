@@ -13,6 +13,7 @@
 
 #include "clock.h"
 #include "keeper.h"
+#include "kill_point.h"
 #include "plan.h"
 
 namespace thaw {
@@ -122,6 +123,7 @@ bool Pager::Recover() {
     if (fill) fill_.AddTarget(std::move(space));
   }
   if (!processes().said_hello) SayHello();
+  THAW_KILL_POINT(kRecovered);
   TellTakeover();
   return true;
 }
@@ -180,6 +182,7 @@ bool Pager::Step() {
   ReceivedRequest received;
   const ControlSocket::Received kind = control_.Receive(&received);
   if (kind == ControlSocket::Received::kEnd) return false;
+  THAW_KILL_POINT(kRequestReceived);
   ControlPacket answer{};
   answer.kind = static_cast<uint32_t>(PacketKind::kAnswer);
   answer.request_id = received.request.request_id;
@@ -191,7 +194,9 @@ bool Pager::Step() {
   } else {
     Refuse(&answer, Refusal::kFailed, EIO);
   }
+  THAW_KILL_POINT(kRequestHandled);
   control_.Send(answer);
+  THAW_KILL_POINT(kRequestAnswered);
   control_.Consume();
   return true;
 }
@@ -481,6 +486,9 @@ int RunPager(const BackgroundFill::Options& options) {
     std::perror("thaw-pager: cannot start");
     return 1;
   }
+#ifdef THAW_KILL_POINTS
+  kill_switch = &arena.header().kill_switch;
+#endif
   Keeper keeper(&arena, [&](bool recovered) {
     Pager pager(Fd(kPagerControlFd), options, &arena);
     return pager.Run(recovered);

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "lazy_target.h"
+#include "memory_storm.h"
 #include "test_image.h"
 #include "testing.h"
 #include "uffd.h"
@@ -250,6 +251,10 @@ TEST(TakeoverOfTargetsThatEnded) {
   ASSERT_TRUE(rig.servicer().Find(1) != nullptr);
   EXPECT_EQ(rig.servicer().Find(1)->figures_slot(), slot);
   EXPECT_EQ(rig.servicer().Find(1)->figures().filled_pages.load(), 64u);
+  // There is nothing to do for it, whatever is asked.
+  rig.Fill(rig.servicer().Find(1));
+  rig.fill().Prefetch(rig.servicer().Find(1), image.At(0), image.At(64), 77);
+  EXPECT_TRUE(rig.WaitEvent(PagerEventKind::kPrefetchDone, 1));
   complete.Go();
   complete.Meet();
   EXPECT_EQ(complete.Wait(), kRight);
@@ -281,66 +286,7 @@ TEST(TakeoverTellsFailures) {
   EXPECT_EQ(target.Wait(), kRight);
 }
 
-// One target that discards, moves, unmaps and forks, with takeovers all the while.
-int Storm(const TestImage& image, uint64_t seed) {
-  Random random(seed);
-  enum class At { kHome, kZero, kAway, kNowhere };
-  std::vector<At> at(kPages, At::kHome);
-  const auto away = reinterpret_cast<uint64_t>(Place(kPages));
-  const int64_t by = static_cast<int64_t>(away - image.start());
-  const auto right = [&](uint32_t page) {
-    switch (at[page]) {
-      case At::kHome:
-        return HoldsPages(image, page, page + 1);
-      case At::kZero:
-        return IsZeroAt(image.At(page));
-      case At::kAway:
-        return HoldsPages(image, page, page + 1, by);
-      default:
-        return true;
-    }
-  };
-  for (int i = 0; i < 120; ++i) {
-    const uint32_t page = static_cast<uint32_t>(random.Below(kPages));
-    const bool home = at[page] == At::kHome;
-    switch (random.Below(6)) {
-      case 0:
-        if (at[page] == At::kAway || at[page] == At::kNowhere) break;
-        Discard(image, page, 1);
-        at[page] = At::kZero;
-        break;
-      case 1:
-        if (!home) break;
-        MoveTo(image, page, 1, Pointer(image.At(page) + static_cast<uint64_t>(by)));
-        at[page] = At::kAway;
-        break;
-      case 2:
-        if (!home) break;
-        ::munmap(Pointer(image.At(page)), kPageSize);
-        at[page] = At::kNowhere;
-        break;
-      case 3: {
-        if (random.Below(8) != 0) break;
-        const pid_t child = ::fork();
-        if (child == 0) {
-          for (uint32_t p = 0; p < kPages; p += 7) {
-            if (!right(p)) ::_exit(kWrong);
-          }
-          ::_exit(kRight);
-        }
-        if (WaitFor(child) != kRight) return 2;
-        break;
-      }
-      default:
-        if (!right(page)) return 3;
-    }
-  }
-  for (uint32_t page = 0; page < kPages; ++page) {
-    if (!right(page)) return 4;
-  }
-  return kRight;
-}
-
+// A target that discards, moves, unmaps and forks, with takeovers all the while.
 TEST(TakeoverStorm) {
   for (uint64_t seed = 1; seed <= 12; ++seed) {
     TestImage image(kPages);

@@ -1,0 +1,311 @@
+// The processes of a pager, killed at named points and at random: the target waits, and goes on
+// with right bytes. Each point is proven to have been hit.
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <cstdlib>
+#include <ctime>
+#include <string>
+#include <thread>
+
+#include "kill_point.h"
+#include "memory_storm.h"
+#include "pager_processes.h"
+#include "testing.h"
+
+// Clones of a process that ThreadSanitizer watches are none of its business.
+#ifndef __SANITIZE_THREAD__
+
+namespace {
+
+using namespace thaw;           // NOLINT: the whole core is under test
+using namespace thaw::testing;  // NOLINT
+
+constexpr uint32_t kPages = 400;
+
+void Layout(TestImage* image) {
+  image->AddRaw(150).AddLz4(100, 16, 30).AddHole(20).AddLz4(50, 1).AddRaw(80);
+  image->plan();
+}
+
+bool AreZero(const TestImage& image, uint32_t first, uint32_t end) {
+  for (uint32_t page = first; page < end; ++page) {
+    if (!IsZeroAt(image.At(page))) return false;
+  }
+  return true;
+}
+
+// What a target does; kRight when its memory is as it should be.
+using Act = int (*)(const TestImage& image);
+
+int Touch(const TestImage& image) { return HoldsAll(image) ? kRight : kWrong; }
+
+int Discard(const TestImage& image) {
+  ::madvise(Pointer(image.At(20)), 40 * kPageSize, MADV_DONTNEED);
+  const bool right = HoldsPages(image, 0, 20) && AreZero(image, 20, 60) &&
+                     HoldsPages(image, 60, kPages) && AreZero(image, 20, 60);
+  return right ? kRight : kWrong;
+}
+
+int Move(const TestImage& image) {
+  void* const place =
+      ::mmap(nullptr, 60 * kPageSize, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  void* const moved = ::mremap(Pointer(image.At(10)), 60 * kPageSize, 60 * kPageSize,
+                               MREMAP_MAYMOVE | MREMAP_FIXED, place);
+  if (moved == MAP_FAILED) return 9;
+  const auto by = static_cast<int64_t>(reinterpret_cast<uint64_t>(moved) - image.At(10));
+  const bool right =
+      HoldsPages(image, 10, 70, by) && HoldsPages(image, 0, 10) && HoldsPages(image, 70, kPages);
+  return right ? kRight : kWrong;
+}
+
+int Unmap(const TestImage& image) {
+  ::munmap(Pointer(image.At(100)), 80 * kPageSize);
+  ::mmap(Pointer(image.At(120)), 8 * kPageSize, PROT_READ | PROT_WRITE,
+         MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
+  const bool right = AreZero(image, 120, 128) && HoldsPages(image, 0, 100) &&
+                     HoldsPages(image, 180, kPages) && AreZero(image, 120, 128);
+  return right ? kRight : kWrong;
+}
+
+int Fork(const TestImage& image) {
+  const pid_t child = ::fork();
+  if (child == 0) ::_exit(Touch(image));
+  return Touch(image) == kRight ? WaitFor(child) : kWrong;
+}
+
+struct Case {
+  KillPoint point;
+  Act act;
+  KillPoint next = KillPoint::kNone;
+};
+
+uint32_t HitsOf(const Case& at) { return at.next == KillPoint::kNone ? 1 : 2; }
+
+// The point is armed while nothing happens, so that `act` meets it first.
+void KillAt(const Case& at, bool fill) {
+  TestImage image(kPages);
+  Layout(&image);
+  LazyTarget target(image, [&](const LazyTarget::Self& self) {
+    if (!HoldsPages(image, 0, 8)) return kWrong;
+    self.Meet();
+    self.Meet();
+    return at.act(image);
+  });
+  PagerProcesses pager;
+  ASSERT_TRUE(pager.Add(1, &target, &image));
+  target.Go();
+  target.Meet();
+  pager.Arm(at.point, at.next);
+  // Alone it would meet the points of pages first.
+  if (fill) EXPECT_TRUE(pager.Ask(RequestOp::kFill, 1));
+  target.Meet();
+  EXPECT_EQ(target.Wait(), kRight);
+  EXPECT_TRUE(pager.WaitHits(HitsOf(at)));
+  EXPECT_TRUE(pager.WaitWhole());
+  EXPECT_TRUE(pager.WaitEnd(1));
+  EXPECT_EQ(pager.CountEvents(PagerEventKind::kPageError), 0u);
+  EXPECT_TRUE(pager.Close());
+}
+
+void KillAtEach(std::initializer_list<Case> cases, bool fill = false) {
+  for (const Case& at : cases) KillAt(at, fill);
+}
+
+TEST(KilledWithMessagesRead) {
+  KillAtEach({{KillPoint::kMessagesRead, Touch},
+              {KillPoint::kMessagesRead, Discard},
+              {KillPoint::kMessagesRead, Move},
+              {KillPoint::kMessagesRead, Unmap},
+              {KillPoint::kMessagesRead, Fork}});
+}
+
+TEST(KilledWithEventsApplied) {
+  KillAtEach({{KillPoint::kEventApplied, Discard},
+              {KillPoint::kEventApplied, Move},
+              {KillPoint::kEventApplied, Unmap},
+              {KillPoint::kEventApplied, Fork}});
+}
+
+TEST(KilledInTheMiddleOfAnEvent) {
+  KillAtEach({{KillPoint::kEditLogged, Move},
+              {KillPoint::kEditLogged, Unmap},
+              {KillPoint::kChildMade, Fork}});
+}
+
+TEST(KilledBetweenClaimAndCopy) {
+  KillAtEach({{KillPoint::kClaimed, Touch}, {KillPoint::kClaimed, Fork}});
+}
+TEST(KilledBetweenCopyAndSettling) {
+  KillAtEach({{KillPoint::kInstalled, Touch}, {KillPoint::kInstalled, Discard}});
+}
+TEST(KilledWhileDecoding) { KillAtEach({{KillPoint::kDecoding, Touch}}); }
+
+TEST(KilledWhileFilling) {
+  KillAtEach({{KillPoint::kClaimed, Touch},
+              {KillPoint::kInstalled, Fork},
+              {KillPoint::kDecoding, Discard}},
+             true);
+}
+TEST(KilledWhileLettingGo) { KillAtEach({{KillPoint::kRetiring, Touch}}, true); }
+
+TEST(KilledDuringTheTakeover) {
+  KillAtEach({{KillPoint::kMessagesRead, Move, KillPoint::kRecovering},
+              {KillPoint::kMessagesRead, Fork, KillPoint::kChildMade},
+              {KillPoint::kMessagesRead, Unmap, KillPoint::kEditLogged},
+              {KillPoint::kInstalled, Touch, KillPoint::kRecovered}});
+}
+
+// The keeper dies when it has cloned the next worker, and nobody knows of that one.
+TEST(KilledKeeperDuringTheTakeover) {
+  KillAtEach({{KillPoint::kMessagesRead, Fork, KillPoint::kWorkerCloned},
+              {KillPoint::kInstalled, Touch, KillPoint::kWorkerCloned}});
+}
+
+// A standby that takes office dies when it has cloned the next.
+TEST(KilledKeeperAndItsSuccessor) {
+  TestImage image(kPages);
+  Layout(&image);
+  LazyTarget target(image, [&](const LazyTarget::Self& self) {
+    self.Meet();
+    return Touch(image);
+  });
+  PagerProcesses pager;
+  ASSERT_TRUE(pager.Add(1, &target, &image));
+  target.Go();
+  pager.Arm(KillPoint::kStandbyCloned);
+  ::kill(pager.processes().keeper_pid, SIGKILL);
+  EXPECT_TRUE(pager.WaitHits(1));
+  EXPECT_TRUE(pager.WaitWhole());
+  ::kill(pager.processes().worker_pid, SIGKILL);
+  target.Meet();
+  EXPECT_EQ(target.Wait(), kRight);
+  EXPECT_TRUE(pager.Close());
+}
+
+// A request is carried out once, and answered, whenever its worker dies.
+TEST(KilledWithARequestInHand) {
+  for (const KillPoint point :
+       {KillPoint::kRequestReceived, KillPoint::kRequestHandled, KillPoint::kRequestAnswered}) {
+    TestImage image(kPages);
+    Layout(&image);
+    const LazyTarget::Body body = [&](const LazyTarget::Self&) { return Touch(image); };
+    LazyTarget target(image, body);
+    LazyTarget dropped(image, body);
+    PagerProcesses pager;
+    uint32_t hits = 0;
+    const auto arm = [&] {
+      EXPECT_TRUE(pager.WaitHits(hits++));
+      pager.Arm(point);
+    };
+    const Fd uffd = target.TakeUffd(), other = dropped.TakeUffd();
+    arm();
+    EXPECT_TRUE(pager.Ask(RequestOp::kAddSource, 1, {image.source_fd()}));
+    arm();
+    EXPECT_TRUE(pager.Ask(RequestOp::kAddTarget, 1, {uffd.get(), image.plan()->fd()}, 0, {1}));
+    const uint64_t slot = pager.slot();
+    EXPECT_EQ(pager.figures(slot).data_pages.load(), 380u);
+    arm();
+    EXPECT_TRUE(pager.Ask(RequestOp::kAddTarget, 2, {other.get(), image.plan()->fd()}, 0, {1}));
+    EXPECT_TRUE(pager.slot() != slot);
+    arm();
+    EXPECT_TRUE(pager.Ask(RequestOp::kDropTarget, 2));
+    arm();
+    EXPECT_TRUE(pager.Ask(RequestOp::kFill, 1));
+    EXPECT_TRUE(pager.WaitEnd(1));
+    arm();
+    EXPECT_TRUE(pager.Ask(RequestOp::kDropSource, 1));
+    EXPECT_TRUE(pager.WaitHits(hits));
+    target.Go();
+    EXPECT_EQ(target.Wait(), kRight);
+    EXPECT_TRUE(pager.Close());
+  }
+}
+
+// A request of which every worker dies is refused in the end; the pager lives.
+TEST(KilledByEveryTryOfARequest) {
+  TestImage image(kPages);
+  Layout(&image);
+  PagerProcesses pager;
+  std::thread killer([&] {
+    for (uint32_t hits = 1; hits <= 3; ++hits) {
+      pager.Arm(KillPoint::kRequestHandled);
+      EXPECT_TRUE(pager.WaitHits(hits));
+    }
+  });
+  EXPECT_FALSE(pager.Ask(RequestOp::kAddSource, 1, {image.source_fd()}));
+  killer.join();
+  EXPECT_TRUE(pager.Ask(RequestOp::kAddSource, 2, {image.source_fd()}));
+  EXPECT_TRUE(pager.Close());
+}
+
+// Processes of the pager, killed at random while a target does at random what has to be followed.
+// THAW_KILLS=N has N of them killed, of seed THAW_SEED.
+TEST(KilledAtRandom) {
+  const char* const wanted = std::getenv("THAW_KILLS");
+  const char* const given = std::getenv("THAW_SEED");
+  const int kills_max = wanted == nullptr ? 40 : std::atoi(wanted);
+  const uint64_t first = given == nullptr ? static_cast<uint64_t>(::time(nullptr)) * 1000
+                                          : std::strtoull(given, nullptr, 10);
+  int kills = 0;
+  for (uint64_t seed = first; kills < kills_max; ++seed) {
+    Random random(seed);
+    TestImage image(kPages);
+    Layout(&image);
+    LazyTarget target(image, [&](const LazyTarget::Self&) { return Storm(image, seed); });
+    PagerProcesses pager;
+    ASSERT_TRUE(pager.Add(1, &target, &image));
+    if (seed % 3 != 0) EXPECT_TRUE(pager.Ask(RequestOp::kFill, 1));
+    target.Go();
+    const ProcessRecord& processes = pager.processes();
+    for (int i = 0; i < 8 && kills < kills_max; ++i, ++kills) {
+      ::usleep(static_cast<useconds_t>(random.Below(2000)));
+      const pid_t victims[] = {processes.worker_pid, processes.worker_pid, processes.keeper_pid,
+                               processes.standby_pid};
+      const pid_t victim = victims[random.Below(4)];
+      ::kill(victim, SIGKILL);
+      ASSERT_TRUE(pager.WaitWhole(victim));
+    }
+    const std::string what = "seed " + std::to_string(seed) + ": ";
+    EXPECT_EQ(what + std::to_string(target.Wait()), what + std::to_string(kRight));
+    EXPECT_TRUE(pager.WaitEnd(1));
+    EXPECT_TRUE(pager.Close());
+  }
+}
+
+// Nothing that the dead had opened stays open.
+TEST(KilledWorkersLeaveNoDescriptors) {
+  TestImage image(kPages);
+  Layout(&image);
+  LazyTarget target(image, [&](const LazyTarget::Self&) { return Touch(image); });
+  PagerProcesses pager;
+  ASSERT_TRUE(pager.Add(1, &target, &image));
+  const auto open = [&] {
+    int count = 0;
+    for (int fd = 0; fd < 4096; ++fd) {
+      const std::string path =
+          "/proc/" + std::to_string(pager.processes().keeper_pid) + "/fd/" + std::to_string(fd);
+      count += ::faccessat(AT_FDCWD, path.c_str(), F_OK, AT_SYMLINK_NOFOLLOW) == 0 ? 1 : 0;
+    }
+    return count;
+  };
+  const auto kill_worker = [&] {
+    const uint64_t takeovers = pager.processes().takeovers;
+    ::kill(pager.processes().worker_pid, SIGKILL);
+    for (int i = 0; i < 5000 && pager.processes().takeovers == takeovers; ++i) ::usleep(1000);
+    EXPECT_EQ(pager.processes().takeovers.load(), takeovers + 1);
+  };
+  kill_worker();
+  const int before = open();
+  for (int i = 0; i < 9; ++i) kill_worker();
+  EXPECT_EQ(open(), before);
+  target.Go();
+  EXPECT_EQ(target.Wait(), kRight);
+  EXPECT_TRUE(pager.Close());
+}
+
+}  // namespace
+
+#endif

@@ -1,0 +1,199 @@
+#include "pager_processes.h"
+
+#include <poll.h>
+#include <signal.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+
+#include "pager.h"
+
+namespace thaw::testing {
+namespace {
+
+constexpr int kDeadlineMs = 10'000;
+
+void Require(bool ok, const char* what) {
+  if (ok) return;
+  std::perror(what);
+  std::abort();
+}
+
+template <typename Condition>
+bool Until(Condition condition) {
+  for (int i = 0; i < kDeadlineMs; ++i) {
+    if (condition()) return true;
+    ::usleep(1000);
+  }
+  return false;
+}
+
+[[noreturn]] void RunChild(int socket) {
+  ::setsid();
+  Require(::dup2(socket, kPagerControlFd) == kPagerControlFd, "dup2");
+  ::close_range(kPagerControlFd + 1, ~0u, 0);
+  ::alarm(0);
+  ::_exit(RunPager({}));
+}
+
+}  // namespace
+
+PagerProcesses::PagerProcesses() {
+  int sockets[2];
+  Require(::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, sockets) == 0, "socketpair");
+  std::fflush(nullptr);
+  pid_ = ::fork();
+  Require(pid_ >= 0, "fork");
+  if (pid_ == 0) RunChild(sockets[1]);
+  ::close(sockets[1]);
+  socket_ = Fd(sockets[0]);
+  ControlPacket hello{};
+  int fd = -1;
+  Require(Receive(&hello, &fd) && fd >= 0, "the pager's hello");
+  arena_ = UniqueMapping::Map(kTargetsOffset, PROT_READ | PROT_WRITE, MAP_SHARED, fd);
+  Require(arena_.valid(), "mmap");
+  ::close(fd);
+  Require(WaitWhole(), "three processes");
+}
+
+PagerProcesses::~PagerProcesses() {
+  ::kill(-pid_, SIGKILL);
+  ::waitpid(pid_, nullptr, 0);
+}
+
+ArenaHeader& PagerProcesses::header() const {
+  return *reinterpret_cast<ArenaHeader*>(arena_.data() + kHeaderOffset);
+}
+
+const Figures& PagerProcesses::figures(uint64_t slot) const {
+  return *reinterpret_cast<const Figures*>(arena_.data() + slot * kFiguresSlotBytes);
+}
+
+bool PagerProcesses::Receive(ControlPacket* packet, int* fd) {
+  pollfd poll{socket_.get(), POLLIN, 0};
+  if (::poll(&poll, 1, kDeadlineMs) != 1) return false;
+  iovec vector{packet, sizeof(*packet)};
+  alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int))];
+  msghdr message{};
+  message.msg_iov = &vector;
+  message.msg_iovlen = 1;
+  message.msg_control = control;
+  message.msg_controllen = sizeof(control);
+  if (::recvmsg(socket_.get(), &message, MSG_CMSG_CLOEXEC) != sizeof(*packet)) return false;
+  const cmsghdr* const header = CMSG_FIRSTHDR(&message);
+  if (header != nullptr) std::memcpy(fd, CMSG_DATA(header), sizeof(int));
+  return true;
+}
+
+bool PagerProcesses::Ask(RequestOp op, uint64_t target, std::vector<int> fds, uint64_t a,
+                         const std::vector<uint32_t>& sources) {
+  ControlRequest request{static_cast<uint32_t>(op), 0, next_request_id_++, target, a, 0};
+  if (op == RequestOp::kAddTarget) {
+    request.b = 16;
+    if (fds.size() == 3) request.flags = kTargetHasPidfd;
+  }
+  iovec vectors[2] = {{&request, sizeof(request)},
+                      {const_cast<uint32_t*>(sources.data()), sources.size() * sizeof(uint32_t)}};
+  alignas(cmsghdr) char control[CMSG_SPACE(3 * sizeof(int))] = {};
+  msghdr message{};
+  message.msg_iov = vectors;
+  message.msg_iovlen = 2;
+  if (!fds.empty()) {
+    message.msg_control = control;
+    message.msg_controllen = CMSG_SPACE(fds.size() * sizeof(int));
+    cmsghdr* const header = CMSG_FIRSTHDR(&message);
+    header->cmsg_level = SOL_SOCKET;
+    header->cmsg_type = SCM_RIGHTS;
+    header->cmsg_len = CMSG_LEN(fds.size() * sizeof(int));
+    std::memcpy(CMSG_DATA(header), fds.data(), fds.size() * sizeof(int));
+  }
+  if (::sendmsg(socket_.get(), &message, MSG_NOSIGNAL) < 0) return false;
+  for (;;) {
+    ControlPacket packet{};
+    int fd = -1;
+    if (!Receive(&packet, &fd)) return false;
+    if (packet.kind == static_cast<uint32_t>(PacketKind::kEvent)) events_.push_back(packet);
+    const bool answer = packet.kind == static_cast<uint32_t>(PacketKind::kAnswer);
+    if (!answer || packet.request_id != request.request_id) continue;
+    if (op == RequestOp::kAddTarget) slot_ = packet.a;
+    return packet.refusal == 0;
+  }
+}
+
+bool PagerProcesses::Add(uint64_t id, LazyTarget* target, TestImage* image) {
+  const std::shared_ptr<const Plan> plan = image->plan();
+  const Fd uffd = target->TakeUffd(), pidfd = target->TakePidfd();
+  return Ask(RequestOp::kAddSource, id, {image->source_fd()}) &&
+         Ask(RequestOp::kAddTarget, id, {uffd.get(), plan->fd(), pidfd.get()}, 0,
+             {static_cast<uint32_t>(id)});
+}
+
+void PagerProcesses::Arm(KillPoint point, KillPoint next) {
+  header().kill_switch.next = next;
+  header().kill_switch.point = point;
+}
+
+bool PagerProcesses::WaitHits(uint32_t count) const {
+  return Until([&] { return hits() >= count; });
+}
+
+bool PagerProcesses::WaitEnd(uint64_t target) {
+  const auto matches = [&](const ControlPacket& packet) {
+    const auto kind = static_cast<PagerEventKind>(packet.event_kind);
+    const bool end = kind == PagerEventKind::kResident || kind == PagerEventKind::kGone;
+    return end && packet.target == target;
+  };
+  while (!std::any_of(events_.begin(), events_.end(), matches)) {
+    ControlPacket packet{};
+    int fd = -1;
+    if (!Receive(&packet, &fd)) return false;
+    if (packet.kind == static_cast<uint32_t>(PacketKind::kEvent)) events_.push_back(packet);
+  }
+  return true;
+}
+
+uint64_t PagerProcesses::CountEvents(PagerEventKind kind) const {
+  return std::count_if(events_.begin(), events_.end(), [&](const ControlPacket& packet) {
+    return packet.event_kind == static_cast<uint32_t>(kind);
+  });
+}
+
+bool PagerProcesses::WaitWhole(pid_t killed) const {
+  const auto lives = [killed](pid_t pid) {
+    if (pid == killed) return false;
+    char path[64];
+    std::snprintf(path, sizeof(path), "/proc/%d/stat", pid);
+    std::FILE* const file = std::fopen(path, "r");
+    if (file == nullptr) return false;
+    char state = 'Z';
+    const int fields = std::fscanf(file, "%*d (%*[^)]) %c", &state);
+    std::fclose(file);
+    return fields == 1 && state != 'Z' && state != 'X';
+  };
+  return Until([&] {
+    const ProcessRecord& record = processes();
+    // A standby that takes office is both for a moment.
+    if (record.keeper_pid == record.standby_pid) return false;
+    return record.released == record.epoch && lives(record.worker_pid) &&
+           lives(record.keeper_pid) && lives(record.standby_pid);
+  });
+}
+
+bool PagerProcesses::Close() {
+  ::shutdown(socket_.get(), SHUT_WR);
+  char byte;
+  pollfd poll{socket_.get(), POLLIN, 0};
+  // The socket ends with the last process.
+  while (::poll(&poll, 1, kDeadlineMs) == 1) {
+    const ssize_t count = ::recv(socket_.get(), &byte, 1, 0);
+    if (count <= 0) return true;
+  }
+  return false;
+}
+
+}  // namespace thaw::testing

@@ -1,0 +1,64 @@
+// A whole pager, with all of its processes, as the control plane starts and uses it.
+#ifndef THAW_NATIVE_TEST_PAGER_PROCESSES_H_
+#define THAW_NATIVE_TEST_PAGER_PROCESSES_H_
+
+#include <sys/types.h>
+
+#include <cstdint>
+#include <vector>
+
+#include "arena_layout.h"
+#include "control_messages.h"
+#include "fd.h"
+#include "lazy_target.h"
+#include "pager_event.h"
+
+namespace thaw::testing {
+
+class PagerProcesses {
+ public:
+  // Forks: before any thread starts.
+  PagerProcesses();
+  PagerProcesses(const PagerProcesses&) = delete;
+  PagerProcesses& operator=(const PagerProcesses&) = delete;
+  // Kills what is left.
+  ~PagerProcesses();
+
+  // Announces the image's pages and serves the target under `id`.
+  bool Add(uint64_t id, LazyTarget* target, TestImage* image);
+  // Whether the answer is that it was done.
+  bool Ask(RequestOp op, uint64_t target, std::vector<int> fds = {}, uint64_t a = 0,
+           const std::vector<uint32_t>& sources = {});
+  // Has whichever process comes to `point` killed there, and then the one that comes to `next`.
+  void Arm(KillPoint point, KillPoint next = KillPoint::kNone);
+  uint32_t hits() const { return header().kill_switch.hits; }
+  // Waits until so many points were hit.
+  bool WaitHits(uint32_t count) const;
+
+  ProcessRecord& processes() const { return header().processes; }
+  const Figures& figures(uint64_t slot) const;
+  // Slot of the target that was added last.
+  uint64_t slot() const { return slot_; }
+  // Waits until the pager said, or has said, that the target is resident or gone.
+  bool WaitEnd(uint64_t target);
+  uint64_t CountEvents(PagerEventKind kind) const;
+  // Waits until there are three processes that the arena names, none of them `killed`.
+  bool WaitWhole(pid_t killed = -1) const;
+  // Ends the conversation, and waits for the end of all processes.
+  bool Close();
+
+ private:
+  ArenaHeader& header() const;
+  bool Receive(ControlPacket* packet, int* fd);
+
+  pid_t pid_ = -1;
+  Fd socket_;
+  UniqueMapping arena_;
+  uint64_t next_request_id_ = 1;
+  uint64_t slot_ = 0;
+  std::vector<ControlPacket> events_;
+};
+
+}  // namespace thaw::testing
+
+#endif  // THAW_NATIVE_TEST_PAGER_PROCESSES_H_
