@@ -156,6 +156,8 @@ export interface NativeAddon {
    * arrive; those that did are closed.
    */
   receiveMessage(fd: number, maxBytes: number): ReceivedMessage | null | 'end';
+  /** Ends what this side of a socket sends: the peer reads an end, and can still send. */
+  shutdownSend(fd: number): void;
   /**
    * A stream socket that listens at `path` (at most 107 bytes) with mode 0600; a name that nobody
    * listens at any more is replaced. The caller owns it, and watches it with an `FdWatcher`.

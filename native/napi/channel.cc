@@ -154,6 +154,13 @@ Napi::Value ReceiveMessage(const Napi::CallbackInfo& info) {
   return result;
 }
 
+void ShutdownSend(const Napi::CallbackInfo& info) {
+  // ENOTCONN: the peer is gone.
+  if (shutdown(ToFd(info, 0), SHUT_WR) != 0 && errno != ENOTCONN) {
+    ThrowSystemError(info.Env(), "shutdown", errno);
+  }
+}
+
 Fd OpenMemfd(const Napi::CallbackInfo& info) {
   const std::string name = info[0].ToString().Utf8Value();
   Fd fd(memfd_create(name.c_str(), MFD_CLOEXEC | MFD_ALLOW_SEALING));
@@ -230,6 +237,7 @@ void RegisterChannel(Napi::Env env, Napi::Object exports) {
   exports.Set("socketpair", Napi::Function::New(env, SocketPair));
   exports.Set("sendMessage", Napi::Function::New(env, SendMessage));
   exports.Set("receiveMessage", Napi::Function::New(env, ReceiveMessage));
+  exports.Set("shutdownSend", Napi::Function::New(env, ShutdownSend));
   exports.Set("createMemfd", Napi::Function::New(env, CreateMemfd));
   exports.Set("createSealedMemfd", Napi::Function::New(env, CreateSealedMemfd));
   exports.Set("pidfdOpen", Napi::Function::New(env, PidfdOpen));

@@ -59,6 +59,13 @@ export class Channel {
     else this.#watcher.unref();
   }
 
+  /** Says that no more will be sent. What the peer still sends, and its end, are told. */
+  finishSending(): void {
+    if (!this.#open) return;
+    native.shutdownSend(this.#fd);
+    this.keepAlive(true);
+  }
+
   /** Closes without telling the handlers. Harmless when repeated. */
   close(): void {
     if (!this.#open) return;

@@ -27,8 +27,6 @@ import {
 const ANSWER_MS_MAX = 10_000;
 /** Requests sent and not answered. More wait here, so that the socket never fills up. */
 const PENDING_MAX = 16;
-/** Pause between looks whether processes that are not our children are gone. */
-const POLL_MS = 5;
 /** Index of the refusal whose detail is a plan error. */
 const REFUSAL_BAD_PLAN = 6;
 
@@ -49,6 +47,8 @@ export interface PagerProcessHandlers {
 export class PagerProcess {
   readonly #child: ChildProcess;
   readonly #exited: Promise<void>;
+  /** The socket's other end is closed: with the last of the pager's processes. */
+  readonly #ended = createDeferred<void>();
   readonly #channel: Channel;
   readonly #handlers: PagerProcessHandlers;
   readonly #hello = createDeferred<number>();
@@ -82,7 +82,10 @@ export class PagerProcess {
     });
     this.#channel = new Channel(ours, PACKET_BYTES, {
       message: (message) => this.#receive(message),
-      end: (cause) => this.#fail(this.#lostError(cause)),
+      end: (cause) => {
+        this.#ended.resolve();
+        this.#fail(this.#lostError(cause));
+      },
     });
   }
 
@@ -149,36 +152,26 @@ export class PagerProcess {
   /** Lets go of a process that outlives us. */
   leave(): void {
     this.#fail(new ThawError('PAGER_LOST', { what: 'the pager was left to itself' }), true);
+    this.#channel.close();
     this.#child.unref();
   }
 
-  /** Ends the process. Targets that are still missing pages are not served any more. */
+  /** Ends all processes. Targets that are still missing pages are not served any more. */
   async close(): Promise<void> {
     this.#fail(new ThawError('PAGER_LOST', { what: 'the pager was closed' }), true);
     if (this.#outlives) this.#killAll();
-    const first = this.#child.exitCode === null && this.#child.signalCode === null;
-    await this.#exited;
-    // Where the process that was started was killed before, others went on, and are nobody's child.
-    if (!first) await this.#othersGone();
-  }
-
-  async #othersGone(): Promise<void> {
-    for (let waitedMs = 0; waitedMs < ANSWER_MS_MAX && this.#signal(0); waitedMs += POLL_MS) {
-      await new Promise((resolve) => setTimeout(resolve, POLL_MS));
-    }
+    this.#channel.finishSending();
+    const limit = setTimeout(() => this.#killAll(), ANSWER_MS_MAX);
+    await Promise.all([this.#ended.promise, this.#exited]);
+    clearTimeout(limit);
   }
 
   #killAll(): void {
-    this.#signal('SIGKILL');
-  }
-
-  /** Signals all of the pager's processes; false when there is none. */
-  #signal(signal: NodeJS.Signals | 0): boolean {
-    if (this.#child.pid === undefined) return false;
+    if (this.#child.pid === undefined) return;
     try {
-      return process.kill(-this.#child.pid, signal);
+      process.kill(-this.#child.pid, 'SIGKILL');
     } catch {
-      return false;
+      // There is none any more.
     }
   }
 
@@ -226,6 +219,7 @@ export class PagerProcess {
       return;
     }
     for (const unexpected of fds) native.closeFd(unexpected);
+    if (this.#failure !== undefined) return;
     if (packet.kind === PACKET.event) this.#handlers.event(packet);
     else if (packet.kind === PACKET.answer) this.#settle(packet);
   }
@@ -243,7 +237,7 @@ export class PagerProcess {
   #fail(error: ThawError, expected = false): void {
     if (this.#failure !== undefined) return;
     this.#failure = error;
-    this.#channel.close();
+    this.#channel.keepAlive(false);
     // SIGKILL: a pager that does not answer may not heed anything else.
     if (!expected) this.#killAll();
     this.#hello.reject(error);

@@ -99,6 +99,21 @@ describe('a killed process of the pager', () => {
     expect(groupOf(pager.pid)).toEqual([]);
   });
 
+  it('does not keep the pager from ending, even before anybody heard of it', async () => {
+    const pager = await startPager();
+    await wholeAgain(pager);
+    const keeper = pagerProcess(pager.pid, 'thaw-keeper');
+    const standby = pagerProcess(pager.pid, 'thaw-standby');
+    process.kill(keeper, 'SIGKILL');
+    // The event loop, which would tell of the killed child, has no turn.
+    while (pagerProcess(pager.pid, 'thaw-keeper') !== standby);
+    const worker = pagerProcess(pager.pid, 'thaw-pager');
+    process.kill(worker, 'SIGSTOP');
+    setTimeout(() => process.kill(worker, 'SIGCONT'), 50);
+    await within(pager.close());
+    expect(groupOf(pager.pid)).toEqual([]);
+  });
+
   it('forgets no request: prefetches and looks at figures are done by the next', async () => {
     const pager = await startPager();
     const restoration = await begin('pattern', { pager, fill: false });
