@@ -29,9 +29,9 @@ std::vector<Fd> TakeFds(const msghdr& message) {
 
 }  // namespace
 
-ControlSocket::ControlSocket(Fd fd) : fd_(std::move(fd)) {
+ControlSocket::ControlSocket(int fd) : fd_(fd) {
   const timeval limit{1, 0};
-  ::setsockopt(fd_.get(), SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof(limit));
+  ::setsockopt(fd_, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof(limit));
 }
 
 ControlSocket::Received ControlSocket::Receive(ReceivedRequest* received) {
@@ -45,7 +45,7 @@ ControlSocket::Received ControlSocket::Receive(ReceivedRequest* received) {
   message.msg_controllen = sizeof(control);
   ssize_t count;
   do {
-    count = ::recvmsg(fd_.get(), &message, MSG_PEEK | MSG_CMSG_CLOEXEC);
+    count = ::recvmsg(fd_, &message, MSG_PEEK | MSG_CMSG_CLOEXEC);
   } while (count < 0 && errno == EINTR);
   if (count <= 0) return Received::kEnd;
   received->fds = TakeFds(message);
@@ -61,7 +61,7 @@ ControlSocket::Received ControlSocket::Receive(ReceivedRequest* received) {
 // Descriptors that travel with it were received before, and are dropped here.
 void ControlSocket::Consume() {
   char byte;
-  while (::recv(fd_.get(), &byte, sizeof(byte), MSG_DONTWAIT) < 0 && errno == EINTR) {
+  while (::recv(fd_, &byte, sizeof(byte), MSG_DONTWAIT) < 0 && errno == EINTR) {
   }
 }
 
@@ -81,7 +81,7 @@ void ControlSocket::Send(const ControlPacket& packet, int fd) {
     std::memcpy(CMSG_DATA(header), &fd, sizeof(int));
   }
   const std::lock_guard<std::mutex> lock(mutex_);
-  while (::sendmsg(fd_.get(), &message, MSG_NOSIGNAL) < 0 && errno == EINTR) {
+  while (::sendmsg(fd_, &message, MSG_NOSIGNAL) < 0 && errno == EINTR) {
   }
 }
 

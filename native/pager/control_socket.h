@@ -19,7 +19,9 @@ struct ReceivedRequest {
 
 class ControlSocket {
  public:
-  explicit ControlSocket(Fd fd);
+  // `fd` is not closed: it is open in all of the pager's processes until the last of them ends, and
+  // that end is what the control plane waits for.
+  explicit ControlSocket(int fd);
 
   enum class Received { kRequest, kMalformed, kEnd };
   // Waits for one request, without a limit: the control plane's end wakes it. The request stays in
@@ -32,7 +34,7 @@ class ControlSocket {
   void Send(const ControlPacket& packet, int fd = -1);
 
  private:
-  Fd fd_;
+  const int fd_;
   std::mutex mutex_;
 };
 

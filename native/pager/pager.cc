@@ -75,8 +75,8 @@ bool IsUffd(int fd) {
 
 }  // namespace
 
-Pager::Pager(Fd control, const BackgroundFill::Options& options, Arena* arena)
-    : control_(std::move(control)),
+Pager::Pager(int control, const BackgroundFill::Options& options, Arena* arena)
+    : control_(control),
       options_(options),
       arena_(arena),
       servicer_([this](const PagerEvent& event) { PassOn(event); }, arena_),
@@ -490,7 +490,7 @@ int RunPager(const BackgroundFill::Options& options) {
   kill_switch = &arena.header().kill_switch;
 #endif
   Keeper keeper(&arena, [&](bool recovered) {
-    Pager pager(Fd(kPagerControlFd), options, &arena);
+    Pager pager(kPagerControlFd, options, &arena);
     return pager.Run(recovered);
   });
   return keeper.Run();

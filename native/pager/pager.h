@@ -19,7 +19,7 @@ namespace thaw {
 class Pager {
  public:
   // `arena` must outlive it.
-  Pager(Fd control, const BackgroundFill::Options& options, Arena* arena);
+  Pager(int control, const BackgroundFill::Options& options, Arena* arena);
 
   // Serves until the control plane is gone, and then, if it said so, until every target is resident
   // or gone; the process's exit status. `recovered`: goes on from what another left in the arena,

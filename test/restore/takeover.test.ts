@@ -1,8 +1,17 @@
 /** Killed processes of the pager, while it restores: targets wait, and then go on with right bytes. */
+import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { Restoration } from '../../src/restore/restoration.js';
 import type { Pager } from '../../src/servicer/pager.js';
-import { groupOf, openDescriptors, pagerProcess, until, within } from '../support/process-facts.js';
+import { ROLES, type Role, replaceProcess, wholeAgain } from '../support/pager-kills.js';
+import {
+  groupOf,
+  openDescriptors,
+  pagerProcess,
+  runningComm,
+  until,
+  within,
+} from '../support/process-facts.js';
 import { readExpected } from '../support/restore-fixtures.js';
 import {
   begin,
@@ -17,22 +26,11 @@ import {
 beforeEach(noteChildren);
 afterEach(endTargets);
 
-const ROLES = ['thaw-pager', 'thaw-keeper', 'thaw-standby'] as const;
-type Role = (typeof ROLES)[number];
-
-async function wholeAgain(pager: Pager): Promise<void> {
-  const whole = (): boolean => ROLES.every((role) => pagerProcess(pager.pid, role) > 0);
-  await until('three processes', () => whole() && groupOf(pager.pid).length === 3);
-}
-
 /** Kills one process of a pager, and waits until there is another. */
 async function replace(pager: Pager, role: Role): Promise<void> {
-  const victim = pagerProcess(pager.pid, role);
   const { takeovers } = pager;
-  process.kill(victim, 'SIGKILL');
-  await until(`another ${role}`, () => ![victim, -1].includes(pagerProcess(pager.pid, role)));
+  await replaceProcess(pager.pid, role);
   if (role === 'thaw-pager') await until('a takeover', () => pager.takeovers > takeovers);
-  await wholeAgain(pager);
 }
 
 async function expectContents(restoration: Restoration, fixture: string): Promise<void> {
@@ -46,7 +44,7 @@ describe('a killed process of the pager', () => {
   it.each(ROLES)('%s: is replaced, and pages come in as before', async (role) => {
     const pager = await startPager();
     const restoration = await begin('family', { pager, fill: false });
-    await wholeAgain(pager);
+    await wholeAgain(pager.pid);
     await replace(pager, role);
     expect(pager.takeovers).toBe(role === 'thaw-pager' ? 1 : 0);
     await expectContents(restoration, 'family');
@@ -57,7 +55,7 @@ describe('a killed process of the pager', () => {
   it('is replaced again and again, in every order', async () => {
     const pager = await startPager();
     const restoration = await begin('family', { pager, fill: false });
-    await wholeAgain(pager);
+    await wholeAgain(pager.pid);
     for (const first of ROLES)
       for (const second of ROLES)
         for (const role of [first, second]) {
@@ -68,7 +66,7 @@ describe('a killed process of the pager', () => {
 
   it('is told, once each', async () => {
     const pager = await startPager();
-    await wholeAgain(pager);
+    await wholeAgain(pager.pid);
     const told: number[] = [];
     pager.on('takeover', (count) => told.push(count));
     for (let i = 0; i < 3; i++) await replace(pager, 'thaw-pager');
@@ -80,7 +78,7 @@ describe('a killed process of the pager', () => {
     const pager = await startPager();
     const restoration = await begin('pattern', { pager, fill: false });
     const open = (): string[] => openDescriptors(pagerProcess(pager.pid, 'thaw-keeper')).sort();
-    await wholeAgain(pager);
+    await wholeAgain(pager.pid);
     await replace(pager, 'thaw-pager');
     const before = open().map((name) => name.replace(/\d+/g, ''));
     for (let i = 0; i < 5; i++) for (const role of ROLES) await replace(pager, role);
@@ -91,17 +89,17 @@ describe('a killed process of the pager', () => {
 
   it('does not keep the pager from ending', async () => {
     const pager = await startPager();
-    await wholeAgain(pager);
+    await wholeAgain(pager.pid);
     for (const role of ROLES) await replace(pager, role);
     const processes = groupOf(pager.pid);
     expect(processes).toHaveLength(3);
     await within(pager.close());
-    expect(groupOf(pager.pid)).toEqual([]);
+    await until('the end of all', () => groupOf(pager.pid).length === 0, 500);
   });
 
   it('does not keep the pager from ending, even before anybody heard of it', async () => {
     const pager = await startPager();
-    await wholeAgain(pager);
+    await wholeAgain(pager.pid);
     const keeper = pagerProcess(pager.pid, 'thaw-keeper');
     const standby = pagerProcess(pager.pid, 'thaw-standby');
     process.kill(keeper, 'SIGKILL');
@@ -111,13 +109,34 @@ describe('a killed process of the pager', () => {
     process.kill(worker, 'SIGSTOP');
     setTimeout(() => process.kill(worker, 'SIGCONT'), 50);
     await within(pager.close());
-    expect(groupOf(pager.pid)).toEqual([]);
+    await until('the end of all', () => groupOf(pager.pid).length === 0, 500);
+  });
+
+  it('does not keep the pager from ending with the last of its processes', async () => {
+    const pager = await startPager();
+    await wholeAgain(pager.pid);
+    await replace(pager, 'thaw-keeper');
+    const keeper = pagerProcess(pager.pid, 'thaw-keeper');
+    process.kill(keeper, 'SIGSTOP');
+    try {
+      let closed = false;
+      const closing = pager.close().then(() => {
+        closed = true;
+      });
+      await until('the worker’s end', () => pagerProcess(pager.pid, 'thaw-pager') === -1);
+      await sleep(100);
+      expect(closed).toBe(false);
+      process.kill(keeper, 'SIGCONT');
+      await within(closing);
+    } finally {
+      if (runningComm(keeper)) process.kill(keeper, 'SIGCONT');
+    }
   });
 
   it('forgets no request: prefetches and looks at figures are done by the next', async () => {
     const pager = await startPager();
     const restoration = await begin('pattern', { pager, fill: false });
-    await wholeAgain(pager);
+    await wholeAgain(pager.pid);
     const [{ target, plan }] = restoration.tasks as [Restoration['tasks'][number]];
     if (target === undefined) throw new Error('no target');
     const worker = pagerProcess(pager.pid, 'thaw-pager');
@@ -137,7 +156,7 @@ describe('a killed process of the pager', () => {
 it('SIGTERM to any of its processes ends the pager', async () => {
   for (const role of ROLES) {
     const pager = await startPager();
-    await wholeAgain(pager);
+    await wholeAgain(pager.pid);
     const lost = new Promise((resolve) => pager.once('lost', resolve));
     process.kill(pagerProcess(pager.pid, role), 'SIGTERM');
     expect(await within(lost)).toMatchObject({ code: 'PAGER_LOST' });
