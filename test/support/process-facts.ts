@@ -131,6 +131,19 @@ export function groupOf(pgid: number): number[] {
   });
 }
 
+/** Pids of the processes that run a program in a directory, which what they start inherits. */
+export function processesIn(directory: string): number[] {
+  return readdirSync('/proc').flatMap((name) => {
+    const pid = Number(name);
+    try {
+      const here = Number.isInteger(pid) && readlinkSync(`/proc/${pid}/cwd`) === directory;
+      return here && runningComm(pid) !== undefined ? [pid] : [];
+    } catch {
+      return []; // it has ended
+    }
+  });
+}
+
 /** The process of a pager that has a role (`thaw-pager`: the one that serves). */
 export function pagerProcess(
   pgid: number,
