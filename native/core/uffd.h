@@ -82,11 +82,15 @@ inline int Register(int fd, abi::Range range, uint64_t mode, uint64_t* ioctls = 
   return error;
 }
 
-inline int Unregister(int fd, abi::Range range) {
-  return internal::Ioctl(fd, abi::kRequestUnregister, &range);
-}
-
 inline int Wake(int fd, abi::Range range) { return internal::Ioctl(fd, abi::kRequestWake, &range); }
+
+// Wakes whoever waits in the range. The kernel (6.18) does so before it clears the registration: a
+// thread that faults between the two would wait for ever.
+inline int Unregister(int fd, abi::Range range) {
+  const int error = internal::Ioctl(fd, abi::kRequestUnregister, &range);
+  Wake(fd, range);
+  return error;
+}
 
 inline Result Copy(int fd, uint64_t dst, uint64_t src, uint64_t length, uint64_t mode = 0) {
   abi::Copy argument{dst, src, length, mode, 0};

@@ -4,10 +4,12 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <sched.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <cstring>
 #include <thread>
 
@@ -135,6 +137,35 @@ TEST(UffdUnregisterReleasesWaiters) {
   Next(fd);
   EXPECT_EQ(uffd::Unregister(fd.get(), RangeOf(memory)), 0);
   EXPECT_EQ(toucher.Wait(), 0);
+}
+
+// Also a thread whose fault comes while the range is being unregistered.
+TEST(UffdUnregisterReleasesWhoeverComesMeanwhile) {
+  constexpr int kRounds = 3000;
+  const thaw::Fd fd = Open(0);
+  const auto memory = Map(1);
+  const abi::Range range = RangeOf(memory);
+  std::atomic<int> round{0}, touched{0};
+  std::thread toucher([&] {
+    for (int i = 1; i <= kRounds; ++i) {
+      while (round < i) {
+      }
+      static_cast<void>(*static_cast<volatile uint8_t*>(memory.data()));
+      touched = i;
+    }
+  });
+  for (int i = 1; i <= kRounds; ++i) {
+    madvise(memory.data(), kPageBytes, MADV_DONTNEED);
+    EXPECT_EQ(uffd::Register(fd.get(), range, abi::kRegisterMissing), 0);
+    round = i;
+    for (volatile int pause = i * 7 % 300; pause > 0; pause = pause - 1) {
+    }
+    EXPECT_EQ(uffd::Unregister(fd.get(), range), 0);
+    for (int wait = 0; touched < i && wait < 1'000'000; ++wait) sched_yield();
+    EXPECT_EQ(touched.load(), i);
+    uffd::Wake(fd.get(), range);
+  }
+  toucher.join();
 }
 
 TEST(UffdReportsWritesToProtectedPages) {
