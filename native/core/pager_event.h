@@ -17,7 +17,8 @@ enum class PagerEventKind : uint32_t {
   kSettled = 6,       // a = request id
   // Of remote sources, whose id stands in the target's place; a = bytes of pages received, b =
   // answers.
-  kSourceLost = 7,    // error; what is asked for waits for another connection, or for its end
+  kSourceLost = 7,    // error, c = requests sent and not answered in full; what is asked for waits
+                      // for another connection, or for its end
   kSourceClosed = 8,  // error, 0: the server took leave as well
   // Of the pager itself: another worker goes on; a = how often that happened. What was promised by
   // an event may have been forgotten (kPrefetchDone, kSettled): ask again. Others may come twice.

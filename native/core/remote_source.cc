@@ -48,6 +48,7 @@ bool RemoteSource::Start() {
   wake_ = Fd(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
   if (!wake_.valid()) return false;
   connected_ = replacement_.valid();
+  if (!connected_) error_ = ECONNRESET;
   thread_ = std::thread([this] { Run(); });
   return true;
 }
@@ -125,7 +126,7 @@ bool RemoteSource::Close() {
 
 void RemoteSource::Run() {
   NameThread("thaw-remote");
-  if (!connected_) sink_({PagerEventKind::kSourceLost, ECONNRESET, options_.id, 0, 0, 0});
+  if (!connected_) sink_({PagerEventKind::kSourceLost, error_, options_.id, 0, 0, 0});
   while (TakeOrders()) {
     if (fd_.valid()) Flush();
     const short events = static_cast<short>(out_.empty() ? POLLIN : POLLIN | POLLOUT);
@@ -153,19 +154,31 @@ uint64_t RemoteSource::silence_end_ns() const {
   return heard_ns_ + limit_ms * kNsPerMs;
 }
 
+// Goes on with the connection that Replace() brought, if it did.
+void RemoteSource::TakeReplacement() {
+  Fd fd;
+  {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    if (ended_ || abandoned_) return;
+    fd = std::move(replacement_);
+  }
+  if (!fd.valid()) return;
+  // Its loss may not have been noticed yet.
+  Disconnect(ECONNRESET);
+  fd_ = std::move(fd);
+  ::fcntl(fd_.get(), F_SETFL, ::fcntl(fd_.get(), F_GETFL) | O_NONBLOCK);
+  const int on = 1;  // a socket that is no TCP socket does without
+  ::setsockopt(fd_.get(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+}
+
 // Carries out what the other threads want; false when the thread is to end.
 bool RemoteSource::TakeOrders() {
+  TakeReplacement();
   std::deque<Request> taken;
   bool give_up = false, close = false;
   {
     const std::lock_guard<std::mutex> lock(mutex_);
     if (stopping_) return false;
-    if (replacement_.valid() && !ended_ && !abandoned_) {
-      fd_ = std::move(replacement_);
-      ::fcntl(fd_.get(), F_SETFL, ::fcntl(fd_.get(), F_GETFL) | O_NONBLOCK);
-      const int on = 1;  // a socket that is no TCP socket does without
-      ::setsockopt(fd_.get(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
-    }
     if (no_other_ && !fd_.valid()) abandoned_ = true;
     give_up = abandoned_;
     if (fd_.valid() && !give_up) {
@@ -372,9 +385,10 @@ void RemoteSource::Disconnect(int error) {
 
 void RemoteSource::Lose(int error) {
   const bool leaving = close_sent_ && sent_.empty();
+  const uint64_t unanswered = sent_.size();
   Disconnect(error);
   if (leaving) return End(error);
-  sink_({PagerEventKind::kSourceLost, error, options_.id, bytes_, answers_, 0});
+  sink_({PagerEventKind::kSourceLost, error, options_.id, bytes_, answers_, unanswered});
 }
 
 void RemoteSource::End(int error) {

@@ -72,7 +72,7 @@ class RemoteSource {
            background_pages_max_.load(std::memory_order_relaxed);
   }
 
-  // Goes on with another connection after a loss; the requests are sent again.
+  // Goes on with another connection; requests that were not answered in full are sent again.
   void Replace(Fd fd);
   // After a loss: what is asked for, now and later, is poisoned.
   void Abandon();
@@ -84,6 +84,7 @@ class RemoteSource {
 
  private:
   void Run();
+  void TakeReplacement();
   bool TakeOrders();
   void Send(Request request);
   void SendClose();

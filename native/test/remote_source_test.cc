@@ -138,6 +138,7 @@ void ExpectPoison(Kind failure, int error) {
     const PagerEvent lost = rig.rig().Events(PagerEventKind::kSourceLost).at(0);
     EXPECT_EQ(lost.error, error);
     EXPECT_EQ(lost.b, 3u);
+    EXPECT_TRUE(lost.c > 0);
     rig.remote().Abandon();
     EXPECT_EQ(target.Wait(), kBusError);
     EXPECT_TRUE(rig.rig().WaitEnd(1));
@@ -187,6 +188,60 @@ TEST(RemoteGoesOnOverAnotherConnection) {
   EXPECT_EQ(target.Wait(), kRight);
   EXPECT_EQ(rig.space().figures().poisoned_pages.load(), 0u);
   rig.remote().Stop();
+}
+
+// A connection that is replaced before its loss was noticed, in the middle of an answer.
+TEST(RemoteConnectionThatStillStandsIsReplacedAsWell) {
+  TestImage image(400);
+  image.AddRaw(400);
+  LazyTarget target(image,
+                    [&](const LazyTarget::Self&) { return HoldsAll(image) ? kRight : kWrong; });
+  Latch latch, asked;
+  std::atomic<int> served{0};
+  RemoteRig rig(&image, &target, [&](const wire::Header&) {
+    if (++served <= 2) return Answer{Kind::kPages, 3};
+    if (served == 3) return Answer{Kind::kHalf};
+    asked.Open();
+    latch.Wait();
+    return Answer{Kind::kHangUp};
+  });
+  rig.Fill();
+  target.Go();
+  asked.Wait();
+  ScriptedServer second(image, wire::kNarrowBytes, Whole);
+  rig.remote().Replace(second.TakeClient());
+  EXPECT_EQ(target.Wait(), kRight);
+  latch.Open();
+  EXPECT_TRUE(rig.rig().WaitEnd(1));
+  EXPECT_EQ(rig.space().figures().poisoned_pages.load(), 0u);
+  EXPECT_TRUE(rig.rig().Events(PagerEventKind::kSourceLost).empty());
+  rig.remote().Stop();
+}
+
+// What a worker that took over begins with.
+TEST(RemoteThatNeverHadAConnectionPoisonsWhenAbandoned) {
+  TestImage image(4);
+  image.AddRaw(4);
+  LazyTarget target(image, [&](const LazyTarget::Self&) {
+    uint32_t poisoned = 0;
+    return CountPoisoned(image, &poisoned) == kRight && poisoned == 4 ? kBusError : kWrong;
+  });
+  PagerRig rig;
+  RemoteSource::Options options;
+  options.id = kSourceId;
+  auto remote = std::make_shared<RemoteSource>(Fd(), options, rig.sink(), rig.look());
+  EXPECT_TRUE(remote->Start());
+  image.UseRemote(remote);
+  const std::shared_ptr<AddressSpace> space = rig.Add(1, &target, &image, true, true, kTask);
+  rig.Fill(space);
+  EXPECT_TRUE(rig.WaitEvent(PagerEventKind::kSourceLost, kSourceId));
+  remote->Abandon();
+  target.Go();
+  EXPECT_EQ(target.Wait(), kBusError);
+  for (const PagerEvent& event : rig.Events(PagerEventKind::kPageError)) {
+    EXPECT_EQ(event.error, ECONNRESET);
+  }
+  remote->Stop();
 }
 
 TEST(RemotePagesThatGoAwayUnderWayStayAway) {

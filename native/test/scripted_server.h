@@ -14,7 +14,8 @@ namespace thaw::testing {
 
 class ScriptedServer {
  public:
-  enum class Kind { kPages, kHangUp, kGarbage, kSilence };
+  // kHalf: the answer breaks off in the middle of a page, and nothing more comes.
+  enum class Kind { kPages, kHalf, kHangUp, kGarbage, kSilence };
   struct Answer {
     Kind kind = Kind::kPages;
     uint64_t page_count_max = ~uint64_t{0};
