@@ -180,6 +180,8 @@ async function takeDown(
     await Promise.allSettled(here.map((session) => session.finished));
   }
   const running = serving.filter((session) => !here.includes(session));
+  // The pager alone cannot connect again.
+  await Promise.all(running.map((session) => session.sourceSettled));
   if (pager !== undefined && running.length > 0) {
     for (const { tasks } of running) for (const task of tasks) logLeft(log, task);
     log.info(`the pager, pid ${pager.pid}, goes on until every page is in`);
@@ -198,7 +200,7 @@ function logSession(log: ServiceLog, session: RestoreSession): void {
   if (session.source !== undefined) log.info(`connected to ${session.source.label}`);
   session.on('sourceEnd', (source, error) => {
     if (error !== undefined) log.error(error);
-    log.info(`${source.label}: ${formatBytes(source.bytesReceived)} received, closed`);
+    log.info(`${source.label}: ${formatBytes(session.bytesReceived)} received, closed`);
   });
   session.on('taskEnd', (task, end) => {
     const figures = task.target.figures();

@@ -12,6 +12,8 @@ import { openTlsTunnel } from './tls-tunnel.js';
 const CONNECT_MS_MAX = 10_000;
 /** Longest wait for a name to be resolved, in milliseconds. */
 const RESOLVE_MS_MAX = 10_000;
+/** Longest TLS handshake, in milliseconds. */
+const HANDSHAKE_MS_MAX = 10_000;
 
 /** Where a page server is, and how it speaks. */
 export interface PageServerOptions {
@@ -44,17 +46,35 @@ export interface PageServerConnection {
 /**
  * Connects to the server: to each of its addresses in turn, until one takes the connection.
  *
+ * @param deadlineMs when to give up, on the clock of performance.now().
+ * @default deadlineMs none: each step has a limit of its own
  * @throws SOURCE_UNREACHABLE, with what each address said.
  */
-export async function connectPageServer(options: PageServerOptions): Promise<PageServerConnection> {
+export async function connectPageServer(
+  options: PageServerOptions,
+  deadlineMs = Number.POSITIVE_INFINITY,
+): Promise<PageServerConnection> {
   const { tls, address } = options;
-  const connection = await connectPlainly(options);
+  const connection = await connectPlainly(options, deadlineMs);
   if (tls === undefined) return connection;
-  const tunnel = await openTlsTunnel(connection.fd, address, loadTlsCredentials(tls));
+  const tunnel = await openTlsTunnel(
+    connection.fd,
+    address,
+    loadTlsCredentials(tls),
+    limitBy(deadlineMs, HANDSHAKE_MS_MAX),
+  );
   return { ...connection, ...tunnel, release: () => native.closeFd(tunnel.fd) };
 }
 
-async function connectPlainly(options: PageServerOptions): Promise<PageServerConnection> {
+/** The milliseconds until `deadlineMs`, at most `msMax`; at least one, so that each thing is tried. */
+function limitBy(deadlineMs: number, msMax: number): number {
+  return Math.ceil(Math.max(1, Math.min(msMax, deadlineMs - performance.now())));
+}
+
+async function connectPlainly(
+  options: PageServerOptions,
+  deadlineMs: number,
+): Promise<PageServerConnection> {
   const { socketFd, port } = options;
   const ended = Promise.resolve();
   if (socketFd !== undefined) {
@@ -62,8 +82,8 @@ async function connectPlainly(options: PageServerOptions): Promise<PageServerCon
     return { fd: socketFd, closeCommand: CLOSE_COMMAND.handed, label, ended, release: () => {} };
   }
   const failures: string[] = [];
-  for (const address of await resolve(options)) {
-    const fd = await native.connectTcp(address, port, CONNECT_MS_MAX);
+  for (const address of await resolve(options, limitBy(deadlineMs, RESOLVE_MS_MAX))) {
+    const fd = await native.connectTcp(address, port, limitBy(deadlineMs, CONNECT_MS_MAX));
     if (fd >= 0) {
       const label = `page server ${formatAddress(address, port)}`;
       const release = (): void => native.closeFd(fd);
@@ -74,10 +94,10 @@ async function connectPlainly(options: PageServerOptions): Promise<PageServerCon
   throw unreachable(options, failures.join(', '));
 }
 
-async function resolve(options: PageServerOptions): Promise<string[]> {
+async function resolve(options: PageServerOptions, limitMs: number): Promise<string[]> {
   let timer: NodeJS.Timeout | undefined;
   const late = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => reject(new Error('no answer')), RESOLVE_MS_MAX);
+    timer = setTimeout(() => reject(new Error('no answer')), limitMs);
   });
   try {
     const found = await Promise.race([lookup(options.address, { all: true }), late]);

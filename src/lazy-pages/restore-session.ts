@@ -12,7 +12,8 @@ import type { OnError } from '../servicer/pager-protocol.js';
 import type { PagerTarget, TargetEnd } from '../servicer/pager-target.js';
 import type { RemoteSource } from '../servicer/remote-source.js';
 import { type Announcement, AnnouncementReader } from './announcement-reader.js';
-import { connectPageServer, type PageServerOptions } from './page-server-client.js';
+import type { PageServerOptions } from './page-server-client.js';
+import { PageServerLink } from './page-server-link.js';
 import type { ServedImage } from './served-image.js';
 
 /**
@@ -52,9 +53,9 @@ export interface SessionEvents {
   task: [task: ServedTask];
   /** Pages could not be produced; code PAGE_FAILED. */
   pageError: [error: ThawError];
-  /** A read failed, and is tried again: whoever needs its pages waits. */
+  /** A read failed, or the page server is lost, and is tried again: whoever needs pages waits. */
   stall: [where: string, reason: string];
-  /** No read of that task is tried again any more. */
+  /** No read of that task is tried again any more; or the page server is there again. */
   resume: [where: string];
   /** A task has all its pages, or has ended. */
   taskEnd: [task: ServedTask, end: TargetEnd];
@@ -77,9 +78,8 @@ export class RestoreSession extends EventEmitter<SessionEvents> {
   #work: Promise<void> = Promise.resolve();
   #allRestored = false;
   #complete = false;
-  #connecting: Promise<RemoteSource> | undefined;
-  #source: RemoteSource | undefined;
-  #connectionEnded: Promise<void> | undefined;
+  #connecting: Promise<PageServerLink> | undefined;
+  #link: PageServerLink | undefined;
   #sourceError: unknown;
   #released: Promise<void> | undefined;
   #silence: NodeJS.Timeout | undefined;
@@ -103,12 +103,22 @@ export class RestoreSession extends EventEmitter<SessionEvents> {
 
   /** The page server that pages come from, once it is connected: before the first task is served. */
   get source(): RemoteSource | undefined {
-    return this.#source;
+    return this.#link?.source;
+  }
+
+  /** Bytes of pages that came from it. */
+  get bytesReceived(): number {
+    return this.#tasks.reduce((sum, { target }) => sum + target.figures().remoteBytes, 0);
+  }
+
+  /** Resolves once the page server is connected, or given up: where it is not lost, at once. */
+  get sourceSettled(): Promise<void> {
+    return this.#link?.settled ?? Promise.resolve();
   }
 
   /** Whether pages pass through this process on their way to the pager, which cannot go on alone. */
   get throughUs(): boolean {
-    return this.#source !== undefined && this.#parts.pageServer?.tls !== undefined;
+    return this.#link !== undefined && this.#parts.pageServer?.tls !== undefined;
   }
 
   /** Whether all tasks are restored, and run. */
@@ -210,24 +220,22 @@ export class RestoreSession extends EventEmitter<SessionEvents> {
     const { pageServer } = this.#parts;
     if (pageServer === undefined) return {};
     this.#connecting ??= this.#connect(pageServer);
-    return { remote: { source: await this.#connecting, pid } };
+    const { source } = await this.#connecting;
+    return { remote: { source, pid } };
   }
 
   /** A server serves one session, so each restore has a connection of its own. */
-  async #connect(pageServer: PageServerOptions): Promise<RemoteSource> {
+  async #connect(pageServer: PageServerOptions): Promise<PageServerLink> {
     const { pager, image } = this.#parts;
     const wideHeader =
       pageServer.headerBytes === undefined ? image.wideHeader : pageServer.headerBytes === 32;
-    const connection = await connectPageServer(pageServer);
-    try {
-      const source = await pager.addRemoteSource({ ...connection, wideHeader });
-      source.once('lost', (error) => this.#lose(source, error));
-      this.#source = source;
-      this.#connectionEnded = connection.ended;
-      return source;
-    } finally {
-      connection.release();
-    }
+    const bytesReceived = (): number => this.bytesReceived;
+    const link = await PageServerLink.open({ pager, pageServer, wideHeader, bytesReceived });
+    link.on('stall', (where, reason) => this.emit('stall', where, reason));
+    link.on('resume', (where) => this.emit('resume', where));
+    link.once('lost', (error) => this.#lose(link.source, error));
+    this.#link = link;
+    return link;
   }
 
   /** Tasks that run lose the pages that they do not have yet; a restore under way fails. */
@@ -315,15 +323,15 @@ export class RestoreSession extends EventEmitter<SessionEvents> {
 
   /** A server whose client hangs up without a word fails, and a dump with it: so it should. */
   async #leaveSource(): Promise<void> {
-    const source = await this.#connecting?.catch(() => undefined);
-    if (source === undefined) return;
+    const link = await this.#connecting?.catch(() => undefined);
+    if (link === undefined) return;
     if (this.#complete && this.#sourceError === undefined) {
-      await source.close().then(
-        () => this.emit('sourceEnd', source),
-        (error) => this.emit('sourceEnd', source, error),
+      await link.leave().then(
+        () => this.emit('sourceEnd', link.source),
+        (error) => this.emit('sourceEnd', link.source, error),
       );
     }
-    if (await source.drop()) await this.#connectionEnded;
+    await link.drop();
   }
 
   #hangUpError(): ThawError {

@@ -9,8 +9,6 @@ import { ThawError } from '../errors.js';
 import { native } from '../native.js';
 import type { TlsCredentials } from '../tls-credentials.js';
 
-/** Longest handshake, in milliseconds. */
-const HANDSHAKE_MS_MAX = 10_000;
 /** Longest wait for the server's end of the session, in milliseconds. */
 const GOODBYE_MS_MAX = 5_000;
 
@@ -26,12 +24,14 @@ export interface TlsTunnel {
  * Opens a TLS session over the connected socket `fd`, which is taken over.
  *
  * @param name what the server's certificate has to name.
+ * @param limitMs longest handshake, in milliseconds.
  * @throws SOURCE_UNREACHABLE when the session does not come about; where it says what went wrong.
  */
 export async function openTlsTunnel(
   fd: number,
   name: string,
   credentials: TlsCredentials,
+  limitMs: number,
 ): Promise<TlsTunnel> {
   const { verifyName, ...files } = credentials;
   const session = connect({
@@ -41,7 +41,7 @@ export async function openTlsTunnel(
       verifyName ? checkServerIdentity(name, certificate) : undefined,
   });
   try {
-    await shakeHands(session);
+    await shakeHands(session, limitMs);
   } catch (cause) {
     session.destroy();
     throw new ThawError('SOURCE_UNREACHABLE', {
@@ -62,10 +62,10 @@ export async function openTlsTunnel(
   };
 }
 
-function shakeHands(session: TLSSocket): Promise<void> {
+function shakeHands(session: TLSSocket, limitMs: number): Promise<void> {
   return new Promise((resolve, reject) => {
-    const limit = `no handshake within ${HANDSHAKE_MS_MAX / 1000} s`;
-    const timer = setTimeout(() => reject(new Error(limit)), HANDSHAKE_MS_MAX);
+    const limit = `no handshake within ${limitMs} ms`;
+    const timer = setTimeout(() => reject(new Error(limit)), limitMs);
     session.once('secureConnect', () => {
       clearTimeout(timer);
       resolve();

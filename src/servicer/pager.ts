@@ -333,10 +333,10 @@ export class Pager extends EventEmitter<PagerEvents> implements AsyncDisposable 
   #dispatchSource(packet: PagerPacket): void {
     const source = this.#remotes.get(packet.target);
     if (packet.eventKind === EVENT.sourceLost) {
-      source?.lose(packet.errno, Number(packet.a), Number(packet.b));
+      source?.lose(packet.errno, Number(packet.b), packet.c > 0n);
       return;
     }
-    source?.finish(packet.errno, Number(packet.a));
+    source?.finish(packet.errno);
   }
 
   #lose(error: ThawError): void {

@@ -16,6 +16,9 @@ const FAREWELL_MS_MAX = 12_000;
 /** Longest silence before the first answer where nothing else is said, in milliseconds. */
 const FIRST_ANSWER_MS_MAX = 10_000;
 
+/** What becomes of a connection to a server that reads other headers, or does not serve lazy pages. */
+const MISUNDERSTANDINGS: ReadonlySet<string | undefined> = new Set(['ETIMEDOUT', 'EPROTO']);
+
 /** Commands that end a session: of a connection of our own, and of one that was handed to us. */
 export const CLOSE_COMMAND = { own: 0x1023, handed: 0x1024 } as const;
 
@@ -36,10 +39,18 @@ export interface RemoteSourceOptions {
   readonly firstAnswerMs?: number;
 }
 
+/** What is known of a lost connection. */
+export interface SourceLoss {
+  /** Whether pages had been asked for that have not come. */
+  readonly awaited: boolean;
+  /** Whether it answered nothing but silence, or what is no answer: it may be no page server at all. */
+  readonly misunderstood: boolean;
+}
+
 /** Events of a {@link RemoteSource}. */
 export interface RemoteSourceEvents {
   /** The connection is lost, with code SOURCE_LOST; what was asked for waits. */
-  lost: [error: ThawError];
+  lost: [error: ThawError, loss: SourceLoss];
 }
 
 /**
@@ -52,8 +63,6 @@ export class RemoteSource extends EventEmitter<RemoteSourceEvents> {
   readonly id: number;
   /** What to call it in messages. */
   readonly label: string;
-  /** Bytes of pages that had come when it was last heard of. */
-  bytesReceived = 0;
   readonly #process: PagerProcess;
   readonly #options: RemoteSourceOptions;
   readonly #forget: () => void;
@@ -76,6 +85,14 @@ export class RemoteSource extends EventEmitter<RemoteSourceEvents> {
     const flags = wideHeader ? REMOTE_WIDE_HEADER : 0;
     const limits = { a: BigInt(closeCommand), b: BigInt(firstAnswerMs) };
     await this.#process.request({ op, target: this.id, flags, ...limits }, [fd]);
+  }
+
+  /**
+   * Goes on over another connected stream socket, duplicated like the first. What was asked for and has
+   * not come is asked for again.
+   */
+  async replace(fd: number): Promise<void> {
+    await this.#process.request({ op: REQUEST.replaceSource, target: this.id }, [fd]);
   }
 
   /** Gives up after a loss: every page that is missing from here is poisoned. */
@@ -117,14 +134,14 @@ export class RemoteSource extends EventEmitter<RemoteSourceEvents> {
   }
 
   /** @internal */
-  lose(errno: number, bytes: number, answers: number): void {
-    this.bytesReceived = bytes;
-    this.emit('lost', this.#lostError(errno, answers));
+  lose(errno: number, answers: number, awaited: boolean): void {
+    const strange = MISUNDERSTANDINGS.has(errnoCode(errno));
+    const misunderstood = answers === 0 && strange;
+    this.emit('lost', this.#lostError(errno, answers), { awaited, misunderstood });
   }
 
   /** @internal */
-  finish(errno: number, bytes: number): void {
-    this.bytesReceived = bytes;
+  finish(errno: number): void {
     if (errno === 0) this.#closed.resolve();
     else this.#closed.reject(this.#farewellError(remoteFailureText(errno)));
   }

@@ -81,11 +81,15 @@ export function servePages(image: string, options: readonly string[] = []): Prom
 }
 
 /** `thaw page-server --lazy-pages` of a whole image. */
-export async function servePagesByThaw(image: string): Promise<PageServer> {
+export async function servePagesByThaw(
+  image: string,
+  options: readonly string[] = [],
+): Promise<PageServer> {
   const port = await freePort();
   const log = join(makeDirectory(), 'page-server.log');
   const where = ['--address', '127.0.0.1', '--port', String(port)];
-  const started = startThaw(['page-server', '--lazy-pages', '-D', image, '-o', log, ...where]);
+  const args = ['page-server', '--lazy-pages', '-D', image, '-o', log, ...where, ...options];
+  const started = startThaw(args);
   await listening(port);
   return { ...started, port, log, client: ['--page-server', ...where] };
 }

@@ -13,6 +13,8 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
+#include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <stdint.h>
@@ -317,6 +319,57 @@ static size_t exit_half(void) {
   return sequential();
 }
 
+static sigjmp_buf bus_error;
+
+static void escape(int signal) { siglongjmp(bus_error, signal); }
+
+/* Whether a page of MAIN, with the right content, is there; otherwise it is SIGBUS. */
+static int is_there(size_t page) {
+  if (sigsetjmp(bus_error, 1) != 0) return 0;
+  check_page(regions[MAIN].at + page * PAGE, MAIN, page, "survey");
+  return 1;
+}
+
+/*
+ * Pages of MAIN before `end` that are there; runs of the others, whatever holes are in them, go to
+ * `runs`: " 7-9 30-30".
+ */
+static size_t survey_pages(size_t end, char *runs, size_t size) {
+  size_t there = 0, length = 0, run = 0;
+  for (size_t page = 0; page < end; ++page) {
+    if (is_there(page)) {
+      ++there;
+      if (!is_hole(page)) run = 0;
+      continue;
+    }
+    if (++run > 1) length = strrchr(runs, '-') - runs;
+    length += run > 1 ? snprintf(runs + length, size - length, "-%zu", page)
+                      : snprintf(runs + length, size - length, " %zu-%zu", page, page);
+    if (length >= size) FAIL("bad survey: too many runs");
+  }
+  return there;
+}
+
+static void nap(void);
+static int take_order(char *order, size_t size);
+
+/*
+ * Says where MAIN is (main-<index>), waits for the order "look", then reads MAIN, in which pages may be
+ * SIGBUS: survey-<index> has their runs. All else that it needs has been touched by then.
+ */
+static size_t survey(void) {
+  char runs[250] = "", order[64] = "";
+  struct sigaction action = {.sa_handler = escape};
+  sigaction(SIGBUS, &action, NULL);
+  if (sigsetjmp(bus_error, 1) == 0) raise(SIGBUS);
+  survey_pages(1, runs, sizeof(runs));
+  publish("main", "%zu", (size_t)regions[MAIN].at);
+  while (!take_order(order, sizeof(order)) || strcmp(order, "look") != 0) nap();
+  const size_t right = survey_pages(MAIN_PAGES, runs, sizeof(runs));
+  publish("survey", "%s", runs);
+  return right;
+}
+
 /* Touches nothing. */
 static size_t idle(void) { return 0; }
 
@@ -328,7 +381,7 @@ static const struct {
     {"fork", fork_nested},      {"storm", fork_storm},      {"grow", mremap_grow},
     {"shrink", mremap_shrink},  {"move", mremap_move},      {"munmap", unmap},
     {"dontneed", dont_need},    {"free", free_lazily},      {"exec", exec_self},
-    {"exit-half", exit_half},   {"idle", idle},
+    {"exit-half", exit_half},   {"idle", idle},             {"survey", survey},
 };
 
 static void nap(void) {
