@@ -46,8 +46,8 @@ export async function serveLazyPages(parts: ServiceParts<LazyPagesFlags>): Promi
     await Promise.race([runReadyScripts(parts.flags, parts.log.fd, interruption.signal), lost]);
     if (interruption.signal.aborted) return interruption.exitStatus;
     parts.onReady(staysToTheEnd(parts) ? process.pid : pager.pid);
-    await Promise.race([serve(parts, first, interruption.signal), lost]);
-    return interruption.signal.aborted ? interruption.exitStatus : EXIT.ok;
+    const status = await Promise.race([serve(parts, first, interruption.signal), lost]);
+    return interruption.signal.aborted ? interruption.exitStatus : status;
   } finally {
     await takeDown(servers, pager, parts.log);
     clearInterval(alive);
@@ -151,19 +151,21 @@ function staysToTheEnd({ flags }: ServiceParts<LazyPagesFlags>): boolean {
   return flags.persist || flags.pageServer !== undefined || flags.autoDedup;
 }
 
+/** Resolves to the exit status: of one restore, whether all of its pages could be produced. */
 async function serve(
   parts: ServiceParts<LazyPagesFlags>,
   first: Promise<RestoreSession | undefined>,
   signal: AbortSignal,
-): Promise<void> {
-  const interrupted = new Promise<void>((resolve) => {
-    signal.addEventListener('abort', () => resolve(), { once: true });
+): Promise<number> {
+  const interrupted = new Promise<number>((resolve) => {
+    signal.addEventListener('abort', () => resolve(EXIT.ok), { once: true });
   });
   if (parts.flags.persist) return interrupted;
   const session = await first;
-  if (session === undefined) return;
+  if (session === undefined) return EXIT.ok;
   const early = parts.leaveEarly && !staysToTheEnd(parts);
   await Promise.race([early ? session.restored : session.finished, interrupted]);
+  return session.pageErrorCount === 0 ? EXIT.ok : EXIT.failed;
 }
 
 /** Tasks that run are left to the pager; otherwise it ends. */

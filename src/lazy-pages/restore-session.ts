@@ -81,6 +81,7 @@ export class RestoreSession extends EventEmitter<SessionEvents> {
   #connecting: Promise<PageServerLink> | undefined;
   #link: PageServerLink | undefined;
   #sourceError: unknown;
+  #pageErrorCount = 0;
   #released: Promise<void> | undefined;
   #silence: NodeJS.Timeout | undefined;
 
@@ -109,6 +110,11 @@ export class RestoreSession extends EventEmitter<SessionEvents> {
   /** Bytes of pages that came from it. */
   get bytesReceived(): number {
     return this.#tasks.reduce((sum, { target }) => sum + target.figures().remoteBytes, 0);
+  }
+
+  /** How often pages of its tasks could not be produced. */
+  get pageErrorCount(): number {
+    return this.#pageErrorCount;
   }
 
   /** Resolves once the page server is connected, or given up: where it is not lost, at once. */
@@ -254,7 +260,10 @@ export class RestoreSession extends EventEmitter<SessionEvents> {
 
   #serve(task: ServedTask): void {
     this.#tasks.push(task);
-    task.target.on('pageError', (error) => this.emit('pageError', error));
+    task.target.on('pageError', (error) => {
+      this.#pageErrorCount += 1;
+      this.emit('pageError', error);
+    });
     task.target.on('stall', (where, reason) => this.emit('stall', where, reason));
     task.target.on('resume', (where) => this.emit('resume', where));
     task.target.finished.then(

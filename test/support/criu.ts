@@ -55,9 +55,13 @@ export interface Started {
 }
 
 /** Starts a command under the reaper, so that whatever it leaves behind does not keep a pid. */
-export function startReaped(command: readonly string[], wrapper: readonly string[] = []): Started {
+export function startReaped(
+  command: readonly string[],
+  wrapper: readonly string[] = [],
+  stdio?: StdioOptions,
+): Started {
   const [file = '', ...args] = [...wrapper, compiled('reaper'), ...command];
-  return startProcess(file, args);
+  return startProcess(file, args, stdio);
 }
 
 /** Starts the built `thaw`. */
@@ -66,8 +70,8 @@ export function startThaw(args: readonly string[], stdio?: StdioOptions): Starte
 }
 
 /** Starts the built `thaw` under the reaper. */
-export function startThawReaped(args: readonly string[]): Started {
-  return startReaped([process.execPath, join(ROOT, 'dist/cli/main.js'), ...args]);
+export function startThawReaped(args: readonly string[], stdio?: StdioOptions): Started {
+  return startReaped([process.execPath, join(ROOT, 'dist/cli/main.js'), ...args], [], stdio);
 }
 
 /** Starts a command, where not said otherwise with no descriptor but /dev/null. */
