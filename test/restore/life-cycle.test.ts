@@ -210,9 +210,12 @@ describe('close', () => {
   it('leaves the last figures to be read', async () => {
     const restoration = await begin('pattern');
     await within(restoration.resident);
-    const before = restoration.figures();
+    // A filler counts the time of a piece when it is over, and its last page may be known before.
+    const counts = () =>
+      restoration.figures().map((figures) => ({ ...figures, fillNs: undefined }));
+    const before = counts();
     await restoration.close();
-    expect(restoration.figures()).toEqual(before);
+    expect(counts()).toEqual(before);
   });
 });
 
