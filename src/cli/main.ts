@@ -5,16 +5,9 @@
 import { createRequire } from 'node:module';
 import { Command, CommanderError } from 'commander';
 import { ThawError } from '../errors.js';
-import { addCheckCommand } from './check-command.js';
 import { EXIT } from './exit-status.js';
-import { addInspectCommand } from './inspect-command.js';
-import { lazyPagesCommand } from './lazy-pages-command.js';
-import { addPackCommands } from './pack-command.js';
-import { pageServerCommand } from './page-server-command.js';
 import { printError } from './print-error.js';
-import { addRestoreCommand } from './restore-command.js';
 import { addServiceCommand } from './service-command.js';
-import { addVerifyCommand } from './verify-command.js';
 
 const { version } = createRequire(import.meta.url)('../../package.json') as { version: string };
 
@@ -39,13 +32,7 @@ const program = new Command('thaw')
   // What stands behind a command is the command's: `lazy-pages` has options of its own.
   .enablePositionalOptions()
   .exitOverride();
-addRestoreCommand(program);
-addInspectCommand(program);
-addVerifyCommand(program);
-addPackCommands(program);
-addServiceCommand(program, version, lazyPagesCommand);
-addServiceCommand(program, version, pageServerCommand);
-addCheckCommand(program);
+await addCommands(program, process.argv[2]);
 
 try {
   await program.parseAsync();
@@ -56,5 +43,32 @@ try {
   } else {
     printError(error);
     process.exitCode = EXIT.failed;
+  }
+}
+
+/** Adds the command `name`, or all of them if there is no such: loading all takes twice as long. */
+async function addCommands(program: Command, name: string | undefined): Promise<void> {
+  const adders: Record<string, () => Promise<void>> = {
+    restore: async () => (await import('./restore-command.js')).addRestoreCommand(program),
+    inspect: async () => (await import('./inspect-command.js')).addInspectCommand(program),
+    verify: async () => (await import('./verify-command.js')).addVerifyCommand(program),
+    pack: async () => (await import('./pack-command.js')).addPackCommand(program),
+    unpack: async () => (await import('./pack-command.js')).addUnpackCommand(program),
+    'lazy-pages': async () =>
+      addServiceCommand(
+        program,
+        version,
+        (await import('./lazy-pages-command.js')).lazyPagesCommand,
+      ),
+    'page-server': async () =>
+      addServiceCommand(
+        program,
+        version,
+        (await import('./page-server-command.js')).pageServerCommand,
+      ),
+    check: async () => (await import('./check-command.js')).addCheckCommand(program),
+  };
+  for (const [each, add] of Object.entries(adders)) {
+    if (name === each || !Object.hasOwn(adders, name ?? '')) await add();
   }
 }

@@ -29,8 +29,8 @@ interface PackFlags {
   readonly jobs?: number;
 }
 
-/** Adds both commands to `program`; their exit status goes to process.exitCode. */
-export function addPackCommands(program: Command): void {
+/** Adds the command to `program`; its exit status goes to process.exitCode. */
+export function addPackCommand(program: Command): void {
   program
     .command('pack')
     .description('write an image with LZ4-compressed pages; what CRIU needs stays as it is')
@@ -57,6 +57,10 @@ export function addPackCommands(program: Command): void {
         packImage(image, out, { ...options, ...common }),
       );
     });
+}
+
+/** Adds the command to `program`; its exit status goes to process.exitCode. */
+export function addUnpackCommand(program: Command): void {
   program
     .command('unpack')
     .description('write a packed image with plain pages: the very bytes it was packed from')

@@ -13,7 +13,7 @@ import { EXIT } from './exit-status.js';
 import { addFillOptions, toFillOptions } from './fill-flags.js';
 import { Interruption } from './interruption.js';
 import { printError, printWarning } from './print-error.js';
-import { type CriuRestoreFlags, runCriuRestore } from './restore-criu-command.js';
+import type { CriuRestoreFlags } from './restore-criu-command.js';
 import { buildFailureReport, buildReport, type RestoreReport } from './restore-report.js';
 import {
   type Output,
@@ -78,9 +78,12 @@ export function addRestoreCommand(program: Command): void {
     .action(async (image: string, criuArgs: string[], flags: RestoreFlags, command: Command) => {
       refuseForeign(command, flags.restorer, criuArgs);
       refuseIdle(command, flags);
-      process.exitCode = await (flags.restorer === 'criu'
-        ? runCriuRestore(image, criuArgs, flags)
-        : runRestore(image, flags));
+      if (flags.restorer === 'criu') {
+        const { runCriuRestore } = await import('./restore-criu-command.js');
+        process.exitCode = await runCriuRestore(image, criuArgs, flags);
+      } else {
+        process.exitCode = await runRestore(image, flags);
+      }
     });
 }
 
