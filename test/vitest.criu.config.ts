@@ -6,6 +6,7 @@ export default defineConfig({
   ...unit,
   test: {
     ...unit.test,
+    env: {},
     include: ['test/lazy-pages/**/*.test.ts'],
     exclude: [],
     fileParallelism: false,

@@ -1,28 +1,11 @@
 import { spawnSync } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
-import { afterAll, afterEach, describe, expect, it } from 'vitest';
+import { afterAll, describe, expect, it } from 'vitest';
 import { makeTempDirectory, PAGE, writeImage } from '../support/image-builder.js';
-import { childrenOf, runningComm, until } from '../support/process-facts.js';
-import { type CommandResult, RunningCommand, runThaw } from '../support/run-thaw.js';
+import { type CommandResult, runThaw } from '../support/run-thaw.js';
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 const ESCAPE = '\u001b';
-const commands: RunningCommand[] = [];
-
-afterEach(() => {
-  for (const { child } of commands.splice(0)) child.kill('SIGKILL');
-});
-
-function start(...args: string[]): RunningCommand {
-  const command = new RunningCommand(args);
-  commands.push(command);
-  return command;
-}
-
-async function expectGone(pids: readonly number[]): Promise<void> {
-  const left = (): number[] => pids.filter((pid) => runningComm(pid)?.startsWith('thaw-'));
-  await until('the end of what the command started', () => left().length === 0);
-}
 
 function expectOneError({ status, stderr }: CommandResult, code: string): void {
   expect(status).toBe(1);
@@ -122,13 +105,13 @@ describe('thaw restore --json', () => {
 
   it('fills no faster than --fill-rate', async () => {
     const { stdout } = await runThaw(
-      ...['restore', 'fixtures/redis', '--json', '--fill-rate', '4M', '--fill-threads', '1'],
+      ...['restore', 'fixtures/redis', '--json', '--fill-rate', '16M', '--fill-threads', '1'],
     );
     const { timing, tasks, pager } = JSON.parse(stdout);
     expect(tasks[0]).toMatchObject({ filled: 837, resident: 1118 });
     expect(pager.fill).toMatchObject({ bytes: 837 * PAGE });
     const paidBytes = 837 * PAGE - 65_536;
-    expect(timing.residentMs).toBeGreaterThanOrEqual((paidBytes / (4 * 1_048_576)) * 1000);
+    expect(timing.residentMs).toBeGreaterThanOrEqual((paidBytes / (16 * 1_048_576)) * 1000);
   });
 
   it('brings in groups with --fill off and a --window of more than a page', async () => {
@@ -196,48 +179,6 @@ describe('thaw restore -v', () => {
   const image = makeTempDirectory();
   afterAll(() => image.remove());
 
-  it('tells of advice that the kernel refused', async () => {
-    const start = 0x10_000_000n;
-    // No advice has the number 62; 10 is MADV_DONTFORK.
-    const vma = { start, end: start + BigInt(PAGE), madv: (1n << 62n) | (1n << 10n) };
-    const entries = [{ vaddr: start, pageCount: 1, flags: 6 }];
-    const pagemap = { pagesId: 1, entries, payload: new Uint8Array(PAGE).fill(7) };
-    writeImage(image.path, { tasks: [{ pid: 5, vmas: [vma], pagemap }] });
-    const { status, stdout } = await runThaw('restore', image.path, '-v', '--verify');
-    expect(status).toBe(0);
-    expect(stdout).toContain('host      task 5: madvise refused 1 time\n');
-    const plain = await runThaw('restore', 'fixtures/pattern', '-v');
-    expect(plain.stdout).not.toContain('refused');
-  });
-});
-
-describe('thaw restore and its output', () => {
-  const shell = (command: string) =>
-    spawnSync('bash', ['-c', `set -o pipefail; ${command}`], {
-      cwd: ROOT,
-      encoding: 'utf8',
-      timeout: 15_000,
-      killSignal: 'SIGKILL',
-    });
-
-  it('fails for a bad page though nobody reads on', () => {
-    const { status, stderr } = shell(
-      'node dist/cli/main.js restore fixtures/malformed/lz4-corrupt --verify | true',
-    );
-    expect(status).toBe(1);
-    expect(stderr).toContain('thaw: PAGE_FAILED');
-  });
-
-  it('succeeds for a good image though nobody reads on', () => {
-    expect(shell('node dist/cli/main.js restore fixtures/redis --verify | true').status).toBe(0);
-  });
-
-  it('says in one line that the output cannot be written', () => {
-    const { status, stderr } = shell('node dist/cli/main.js restore fixtures/redis > /dev/full');
-    expect(status).toBe(1);
-    expect(stderr).toBe('thaw: IO_FAILED: the output cannot be written: found ENOSPC\n');
-  });
-
   it('shows the counts of the pager with -v', async () => {
     const { stdout } = await runThaw(
       ...['restore', 'fixtures/redis', '-v', '--fill', 'off', '--access', 'random'],
@@ -252,55 +193,19 @@ describe('thaw restore and its output', () => {
     expect(stdout).toMatch(/^fill {6}0 B in 0.0 ms$/m);
     for (const line of stdout.split('\n')) expect(line.length).toBeLessThanOrEqual(80);
   });
-});
 
-describe('thaw restore and signals', () => {
-  it.each([
-    ['all of its pager', 'thaw-keeper', 'PAGER_LOST'],
-    ['its host', 'thaw-host', 'HOST_LOST'],
-  ])('--keep ends with 1 when %s is killed', async (_, name, code) => {
-    const command = start('restore', 'fixtures/redis', '--keep');
-    await command.printed('keeping');
-    const children = childrenOf(command.pid);
-    const victim = children.find((pid) => runningComm(pid) === name) as number;
-    // The pager's processes are a group; a host is one of its own.
-    process.kill(name === 'thaw-host' ? victim : -victim, 'SIGKILL');
-    const { status, stderr } = await command.done;
-    expect(stderr).toMatch(new RegExp(`^thaw: ${code}: `));
-    expect(status).toBe(1);
-    await expectGone(children);
-  });
-
-  it.each(['SIGINT', 'SIGTERM'] as const)('--keep stands until %s', async (signal) => {
-    const command = start('restore', 'fixtures/family', '--keep');
-    await command.printed('keeping');
-    const children = childrenOf(command.pid);
-    expect(children.map(runningComm).sort()).toEqual([
-      ...['thaw-host', 'thaw-host', 'thaw-host', 'thaw-keeper'],
-    ]);
-    command.child.kill(signal);
-    expect(await command.done).toMatchObject({ status: 0, stderr: '' });
-    await expectGone(children);
-  });
-
-  it('SIGINT in the middle of touching leaves nothing', async () => {
-    const command = start(
-      ...['restore', 'fixtures/redis', '--fill', 'off', '--access', 'random', '--keep'],
-    );
-    await until('a host', () => childrenOf(command.pid).length === 2);
-    const children = childrenOf(command.pid);
-    command.child.kill('SIGINT');
-    const { status } = await command.done;
-    expect([0, 130]).toContain(status);
-    await expectGone(children);
-  });
-
-  it('SIGKILL of the command leaves nothing', async () => {
-    const command = start('restore', 'fixtures/family', '--keep');
-    await command.printed('keeping');
-    const children = childrenOf(command.pid);
-    command.child.kill('SIGKILL');
-    await expectGone(children);
+  it('tells of advice that the kernel refused', async () => {
+    const start = 0x10_000_000n;
+    // No advice has the number 62; 10 is MADV_DONTFORK.
+    const vma = { start, end: start + BigInt(PAGE), madv: (1n << 62n) | (1n << 10n) };
+    const entries = [{ vaddr: start, pageCount: 1, flags: 6 }];
+    const pagemap = { pagesId: 1, entries, payload: new Uint8Array(PAGE).fill(7) };
+    writeImage(image.path, { tasks: [{ pid: 5, vmas: [vma], pagemap }] });
+    const { status, stdout } = await runThaw('restore', image.path, '-v', '--verify');
+    expect(status).toBe(0);
+    expect(stdout).toContain('host      task 5: madvise refused 1 time\n');
+    const plain = await runThaw('restore', 'fixtures/pattern', '-v');
+    expect(plain.stdout).not.toContain('refused');
   });
 });
 
@@ -356,45 +261,4 @@ describe('thaw check', () => {
       expect.arrayContaining(['kernel', '/dev/userfaultfd', 'CAP_SYS_PTRACE', 'feature POISON']),
     );
   });
-
-  it('says what to do where a right is missing', () => {
-    const { stdout, status } = runWithoutRights('check');
-    expect(status).toBe(0); // user-mode-only still works
-    expect(stdout).toMatch(/absent {3}CAP_SYS_PTRACE: absent\n {11}\S/);
-    expect(stdout).toMatch(/absent {3}userfaultfd for all faults: .*EPERM/);
-    for (const line of stdout.split('\n')) expect(line.length).toBeLessThanOrEqual(80);
-  });
 });
-
-describe('thaw restore without rights', () => {
-  it('works with a user-mode-only userfaultfd, and says what that costs', () => {
-    const { stdout, stderr, status } = runWithoutRights(
-      ...['restore', 'fixtures/pattern', '--verify', '--fill', 'off', '--access', 'random'],
-    );
-    expect(stderr).toBe('');
-    expect(status).toBe(0);
-    expect(stdout).toContain('system calls that meet a missing page fail with EFAULT');
-    expect(stdout).toContain('verified  402 of 402 pages (1.57 MiB), 0 mismatched');
-  });
-});
-
-/**
- * The command without capabilities and without /dev/userfaultfd. It keeps the user's id, so that it
- * can read the project wherever that lies.
- */
-function runWithoutRights(...args: string[]) {
-  const script =
-    'mount --bind /dev/null /dev/userfaultfd && ' +
-    'exec setpriv --bounding-set=-all --inh-caps=-all "$@"';
-  return spawnSync(
-    'unshare',
-    ['--mount', 'sh', '-c', script, 'sh', process.execPath, 'dist/cli/main.js', ...args],
-    {
-      cwd: ROOT,
-      encoding: 'utf8',
-      timeout: 15_000,
-      killSignal: 'SIGKILL',
-      env: { ...process.env, CI: 'true' },
-    },
-  );
-}

@@ -152,7 +152,7 @@ describe('a reply', () => {
     const { connect, sessions, server } = await serve(image);
     const client = connect();
     client.socket.pause();
-    const asked = 64;
+    const asked = 24;
     for (let i = 0; i < asked; i++) client.ask(77, BASE, 1024);
     await once(server, 'session');
     await until('the first replies', () => (sessions[0]?.pageCount ?? 0) >= 2048);
