@@ -3,6 +3,7 @@
  * says how many of the pager's, THAW_SEED with which seed the first restore begins.
  */
 import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { readdirSync, realpathSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
@@ -124,9 +125,11 @@ describe('hosts', () => {
     for (let round = seed; round < seed + commands; round++) {
       await seeded(round, async (random) => {
         const command = startCommand(directory, fixturePath(random.pick(FORMS)));
+        const ended = once(command, 'exit');
         await sleep(random.below(600));
         command.kill('SIGKILL');
         try {
+          await within(ended);
           await until('the end of all', () => processesIn(directory).length === 0);
         } finally {
           for (const pid of processesIn(directory)) process.kill(pid, 'SIGKILL');
