@@ -3,44 +3,26 @@
  * it meanwhile: the tasks check every page themselves. THAW_KILLS says how many of the pager's
  * processes, THAW_SEED with which seed the first restore begins.
  */
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { packImage } from '../../src/pack/pack-image.js';
 import {
-  criuPath,
   type DumpedTarget,
   dumpTarget,
   endAll,
   endStarted,
-  endTasks,
-  errorsIn,
   giveOrder,
   makeDirectory,
   resetExchange,
-  restoreWithCriu,
-  results,
-  type Started,
-  startThawReaped,
 } from '../support/criu.js';
-import { ObservedPager } from '../support/pager-arena.js';
 import { KILLS_MAX, killAtRandom } from '../support/pager-kills.js';
-import { childrenOf, until, within } from '../support/process-facts.js';
+import { until } from '../support/process-facts.js';
 import { killsAndSeed, type SeededRandom, seeded } from '../support/seeded-random.js';
+import { COMMANDS, complaints, PACES, SCENARIOS, TaskRestore } from '../support/task-restores.js';
 
-const SCENARIOS = [
-  ...['sequential', 'random', 'threads', 'fork', 'storm'],
-  ...['grow', 'shrink', 'move', 'munmap', 'dontneed', 'free'],
-];
-/** Slow enough to be killed in the middle: one page a fault, or a fill of some hundred ms. */
-const PACES: readonly string[][] = [
-  ['--fill', 'off', '--window', '4K'],
-  ['--fill-rate', '16M', '--window', '16K'],
-];
-/** What CRIU logs once the tasks run. */
-const RESUMED = /Restore finished successfully/;
-const COMMANDS = ['lazy-pages', 'restore'] as const;
+type CommandName = (typeof COMMANDS)[number];
 
 let target: DumpedTarget;
 const packed: string[] = [];
@@ -59,82 +41,32 @@ afterEach(() => {
 });
 afterAll(endAll);
 
-/** A restore under way: the command that the user started, its pager, and CRIU. */
-interface Restore {
-  readonly command: Started;
-  readonly node: number;
-  readonly pager: ObservedPager;
-  /** Ends with the tasks. */
-  readonly criu: Started;
-  readonly log: string;
+/** Has the next restore run a scenario as soon as its tasks do. */
+function orderAny(random: SeededRandom): string {
+  const scenario = random.pick(SCENARIOS);
+  resetExchange(target);
+  giveOrder(target, scenario);
+  return scenario;
 }
-
-/** `thaw lazy-pages` beside `criu restore`, or `thaw restore`, which starts CRIU itself. */
-async function restore(
-  name: (typeof COMMANDS)[number],
-  image: string,
-  options: readonly string[],
-): Promise<Restore> {
-  const work = makeDirectory();
-  const log = join(work, 'restore.log');
-  const command = startThawReaped(
-    name === 'restore'
-      ? [
-          ...['restore', image, '--restorer', 'criu', '--criu', criuPath(), ...options],
-          ...['--', '--manage-cgroups=ignore', '--log-file', log],
-        ]
-      : ['lazy-pages', '-D', image, '-W', work, '-o', 'lazy.log', '-v3', ...options],
-  );
-  const node = await firstChild(command);
-  const pager = await ObservedPager.startedBy(node);
-  if (name === 'restore') return { command, node, pager, criu: command, log };
-  await until('the socket', () => existsSync(join(work, 'lazy-pages.socket')));
-  const criu = restoreWithCriu(image, { lazy: true, workDirectory: work });
-  return { command, node, pager, criu, log };
-}
-
-/** What the reaper runs. */
-async function firstChild({ child }: Started): Promise<number> {
-  const children = (): number[] => childrenOf(child.pid ?? -1);
-  await until('the command', () => children().length > 0);
-  return children()[0] ?? -1;
-}
-
-/** Ends the tasks; all of ours ends with them. */
-async function finish({ command, pager, criu, log }: Restore): Promise<void> {
-  await endTasks(target.pids, criu);
-  await within(command.ended);
-  expect(pager.ended).toBe(true);
-  pager[Symbol.dispose]();
-  expect(errorsIn(log)).toEqual([]);
-}
-
-const isMissing = ({ pager }: Restore): boolean => (pager.missingPages() ?? 0) > 0;
-const served = (pager: ObservedPager) =>
-  until('a task', () => pager.missingPages() !== undefined, 20_000);
 
 async function expectRight(scenario: string): Promise<void> {
-  for (const said of await results(target, target.pids.length)) {
-    expect(`${scenario}: ${said}`).toMatch(/: ok \d+$/);
-  }
+  expect([scenario, ...(await complaints(target))]).toEqual([scenario]);
 }
 
 /** Restores while the pager's processes are killed: how many were while pages were missing. */
 async function restoreUnderFire(random: SeededRandom, killsMax: number): Promise<number> {
   const image = random.pick([target.image, target.image, ...packed]);
   const name = image === target.image ? random.pick(COMMANDS) : 'restore';
-  const scenario = random.pick(SCENARIOS);
-  resetExchange(target);
-  giveOrder(target, scenario);
-  const run = await restore(name, image, random.pick(PACES));
-  await served(run.pager);
+  const scenario = orderAny(random);
+  const run = await TaskRestore.start(name, image, random.pick(PACES));
+  await run.served();
   const killed = await killAtRandom(run.pager.pgid, random, {
     killsMax,
     pauseMs: 15,
-    wanted: () => isMissing(run),
+    missing: () => run.isMissing,
   });
   await expectRight(scenario);
-  await finish(run);
+  expect(await run.finish(target)).toEqual([]);
   return killed.length;
 }
 
@@ -150,23 +82,16 @@ test(`tasks have right bytes, ${kills} kills of their pagers later`, {
 });
 
 /** Kills the command at a random moment after the tasks were let run: were pages missing then? */
-async function loseCommand(
-  name: (typeof COMMANDS)[number],
-  random: SeededRandom,
-): Promise<boolean> {
+async function loseCommand(name: CommandName, random: SeededRandom): Promise<boolean> {
   const image = name === 'restore' ? random.pick([target.image, ...packed]) : target.image;
-  const scenario = random.pick(SCENARIOS);
-  resetExchange(target);
-  giveOrder(target, scenario);
-  const run = await restore(name, image, random.pick(PACES));
-  const resumed = (): boolean =>
-    existsSync(run.log) && RESUMED.test(readFileSync(run.log, 'latin1'));
-  await until('the tasks', resumed, 20_000);
+  const scenario = orderAny(random);
+  const run = await TaskRestore.start(name, image, random.pick(PACES));
+  await run.resumed();
   await sleep(random.below(60));
   process.kill(run.node, 'SIGKILL');
-  const missing = isMissing(run);
+  const missing = run.isMissing;
   await expectRight(scenario);
-  await finish(run);
+  expect(await run.finish(target)).toEqual([]);
   return missing;
 }
 
@@ -182,13 +107,9 @@ describe('tasks have right bytes after the end of the command that the user star
 });
 
 /** Kills the command at any moment: the restore fails, or the tasks run and have right bytes. */
-async function loseCommandEarly(
-  name: (typeof COMMANDS)[number],
-  random: SeededRandom,
-): Promise<void> {
-  resetExchange(target);
-  giveOrder(target, 'sequential');
-  const run = await restore(name, target.image, ['--fill', 'off', '--window', '4K']);
+async function loseCommandEarly(name: CommandName, random: SeededRandom): Promise<void> {
+  const scenario = orderAny(random);
+  const run = await TaskRestore.start(name, target.image, random.pick(PACES));
   await sleep(random.below(400));
   process.kill(run.node, 'SIGKILL');
   let status: number | null | undefined;
@@ -197,12 +118,9 @@ async function loseCommandEarly(
   });
   const checked = (): boolean => existsSync(join(target.exchange, 'result-0'));
   await until('a result, or a failure', () => checked() || status !== undefined, 30_000);
-  if (status === undefined) await expectRight('sequential');
+  if (status === undefined) await expectRight(scenario);
   expect(status).not.toBe(0);
-  await endTasks(target.pids, run.criu);
-  await within(run.command.ended);
-  await until('the end of the pager', () => run.pager.ended);
-  run.pager[Symbol.dispose]();
+  await run.finish(target);
 }
 
 test.each(COMMANDS)('%s killed while it restores leaves no wrong byte', async (name) => {

@@ -53,7 +53,7 @@ async function expectRight(
   expect(restoration.tasks.map(({ task }) => task.pid)).toEqual(image.tasks.map(({ pid }) => pid));
   for (const expected of image.tasks) {
     const restored = taskOf(restoration, expected);
-    const found = await within(readStored(restored, expected, threads), DEADLINE_MS);
+    const found = await within(readStored(restored, expected, { threads }), DEADLINE_MS);
     expect(differences(found, expected.stored)).toEqual([]);
     compared += found.size;
     const holes = await within(touchPages(restored, openHolesOf(expected)), DEADLINE_MS);

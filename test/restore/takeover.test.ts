@@ -5,6 +5,7 @@ import type { Restoration } from '../../src/restore/restoration.js';
 import type { Pager } from '../../src/servicer/pager.js';
 import { ROLES, type Role, replaceProcess, wholeAgain } from '../support/pager-kills.js';
 import {
+  findPagerProcess,
   groupOf,
   openDescriptors,
   pagerProcess,
@@ -35,7 +36,7 @@ async function replace(pager: Pager, role: Role): Promise<void> {
 
 async function expectContents(restoration: Restoration, fixture: string): Promise<void> {
   for (const expected of readExpected(fixture).tasks) {
-    const found = await within(readStored(taskOf(restoration, expected), expected, 4));
+    const found = await within(readStored(taskOf(restoration, expected), expected, { threads: 4 }));
     expect(differences(found, expected.stored)).toEqual([]);
   }
 }
@@ -104,7 +105,7 @@ describe('a killed process of the pager', () => {
     const standby = pagerProcess(pager.pid, 'thaw-standby');
     process.kill(keeper, 'SIGKILL');
     // The event loop, which would tell of the killed child, has no turn.
-    while (pagerProcess(pager.pid, 'thaw-keeper') !== standby);
+    while (findPagerProcess(pager.pid, 'thaw-keeper') !== standby);
     const worker = pagerProcess(pager.pid, 'thaw-pager');
     process.kill(worker, 'SIGSTOP');
     setTimeout(() => process.kill(worker, 'SIGCONT'), 50);
@@ -123,7 +124,10 @@ describe('a killed process of the pager', () => {
       const closing = pager.close().then(() => {
         closed = true;
       });
-      await until('the worker’s end', () => pagerProcess(pager.pid, 'thaw-pager') === -1);
+      await until(
+        'the worker’s end',
+        () => findPagerProcess(pager.pid, 'thaw-pager') === undefined,
+      );
       await sleep(100);
       expect(closed).toBe(false);
       process.kill(keeper, 'SIGCONT');

@@ -1,6 +1,6 @@
 /** Kills of a pager's processes, one at a time, in an order that a seed decides. */
 import { setTimeout as sleep } from 'node:timers/promises';
-import { groupOf, pagerProcess, until } from './process-facts.js';
+import { findPagerProcess, groupOf, pagerProcess, until } from './process-facts.js';
 import type { SeededRandom } from './seeded-random.js';
 
 export const ROLES = ['thaw-pager', 'thaw-keeper', 'thaw-standby'] as const;
@@ -12,37 +12,44 @@ export const KILLS_MAX = 8;
 /** Half of the kills meet the process that serves. */
 const VICTIMS: readonly Role[] = ['thaw-pager', 'thaw-pager', 'thaw-keeper', 'thaw-standby'];
 
+/** Whether a pager has its three processes. */
+function isWhole(pgid: number): boolean {
+  const roles = ROLES.every((role) => findPagerProcess(pgid, role) !== undefined);
+  return roles && groupOf(pgid).length === ROLES.length;
+}
+
 /** Waits until a pager has its three processes. */
 export async function wholeAgain(pgid: number): Promise<void> {
-  const whole = (): boolean => ROLES.every((role) => pagerProcess(pgid, role) > 0);
-  await until('three processes', () => whole() && groupOf(pgid).length === ROLES.length);
+  await until('three processes', () => isWhole(pgid));
 }
 
 /** Kills one process of a pager, and waits until there is another. */
 export async function replaceProcess(pgid: number, role: Role): Promise<void> {
   const victim = pagerProcess(pgid, role);
   process.kill(victim, 'SIGKILL');
-  await until(`another ${role}`, () => ![victim, -1].includes(pagerProcess(pgid, role)));
+  await until(`another ${role}`, () => ![victim, undefined].includes(findPagerProcess(pgid, role)));
   await wholeAgain(pgid);
 }
 
 /**
- * Kills processes of a pager at random moments while `wanted` holds, {@link KILLS_MAX} at most.
- * Resolves to the roles of the killed.
+ * Kills processes of a pager at random moments while pages are missing, {@link KILLS_MAX} at most. When
+ * none are missing any more, the pager may end. Resolves to the roles of the killed.
  */
 export async function killAtRandom(
   pgid: number,
   random: SeededRandom,
-  { killsMax, pauseMs, wanted }: { killsMax: number; pauseMs: number; wanted: () => boolean },
+  { killsMax, pauseMs, missing }: { killsMax: number; pauseMs: number; missing: () => boolean },
 ): Promise<Role[]> {
   const killed: Role[] = [];
-  await wholeAgain(pgid);
-  while (killed.length < Math.min(killsMax, KILLS_MAX)) {
+  for (;;) {
+    await until('three processes', () => isWhole(pgid) || !missing());
+    if (killed.length === Math.min(killsMax, KILLS_MAX)) return killed;
     await sleep(random.below(pauseMs + 1));
-    if (!wanted()) break;
     const role = random.pick(VICTIMS);
-    await replaceProcess(pgid, role);
+    const victim = findPagerProcess(pgid, role);
+    if (!missing() || victim === undefined) return killed;
+    process.kill(victim, 'SIGKILL');
     killed.push(role);
+    await until(`the end of ${role} ${victim}`, () => findPagerProcess(pgid, role) !== victim);
   }
-  return killed;
 }

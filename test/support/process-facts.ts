@@ -144,12 +144,18 @@ export function processesIn(directory: string): number[] {
   });
 }
 
-/** The process of a pager that has a role (`thaw-pager`: the one that serves). */
-export function pagerProcess(
-  pgid: number,
-  role: 'thaw-pager' | 'thaw-keeper' | 'thaw-standby',
-): number {
-  return groupOf(pgid).find((pid) => runningComm(pid) === role) ?? -1;
+type PagerRole = 'thaw-pager' | 'thaw-keeper' | 'thaw-standby';
+
+/** The process of a pager that has a role (`thaw-pager`: the one that serves), if there is one now. */
+export function findPagerProcess(pgid: number, role: PagerRole): number | undefined {
+  return groupOf(pgid).find((pid) => runningComm(pid) === role);
+}
+
+/** The same, or an error: a pid that may be killed. */
+export function pagerProcess(pgid: number, role: PagerRole): number {
+  const pid = findPagerProcess(pgid, role);
+  if (pid === undefined) throw new Error(`pager ${pgid} has no ${role}`);
+  return pid;
 }
 
 /** Name of the program that a process runs; undefined when there is none, or only a zombie. */

@@ -62,15 +62,24 @@ export function taskOf(restoration: Restoration, { pid }: { pid: number }): Rest
   return found;
 }
 
+/** How a test has pages touched. */
+export interface TouchOptions {
+  readonly threads?: number;
+  readonly flags?: bigint;
+  /** Is told how long the first access to each page took. */
+  readonly onLatencies?: ((latencyNs: Uint32Array) => void) | undefined;
+}
+
 /** CRC-32 of pages as the host reads them: a number, or 'failed'. */
 export async function touchPages(
   { host }: RestoredTask,
   vaddrs: readonly bigint[],
-  { threads = 1, flags = 0n }: { threads?: number; flags?: bigint } = {},
+  { threads = 1, flags = 0n, onLatencies }: TouchOptions = {},
 ): Promise<(number | 'failed')[]> {
   if (vaddrs.length === 0) return [];
   const words = BigUint64Array.from(vaddrs, (vaddr) => vaddr | flags);
   const { crc32, latencyNs } = await host.touch(words, threads);
+  onLatencies?.(latencyNs.filter((latency) => latency !== TOUCH_FAILED));
   return Array.from(crc32, (crc, i) => (latencyNs[i] === TOUCH_FAILED ? 'failed' : crc));
 }
 
@@ -87,13 +96,13 @@ export async function readForbidden(
 export async function readStored(
   restored: RestoredTask,
   expected: ExpectedTask,
-  threads = 1,
+  options: Omit<TouchOptions, 'flags'> = {},
 ): Promise<Map<bigint, number | 'failed'>> {
   const stored = [...expected.stored.keys()];
   const open = stored.filter((vaddr) => readable(vmaAt(expected, vaddr)));
   const closed = stored.filter((vaddr) => !readable(vmaAt(expected, vaddr)));
   const found = new Map<bigint, number | 'failed'>();
-  const opened = await touchPages(restored, open, { threads });
+  const opened = await touchPages(restored, open, options);
   const forced = await readForbidden(restored, closed);
   for (const [i, vaddr] of open.entries()) found.set(vaddr, opened[i] ?? 'failed');
   for (const [i, vaddr] of closed.entries()) found.set(vaddr, forced[i] ?? 'failed');

@@ -8,66 +8,19 @@ import { readdirSync, realpathSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import type { Restoration, RestoredTask } from '../../src/restore/restoration.js';
+import type { Restoration } from '../../src/restore/restoration.js';
 import { KILLS_MAX, killAtRandom } from '../support/pager-kills.js';
 import { groupOf, processesIn, until, within } from '../support/process-facts.js';
-import {
-  type ExpectedTask,
-  fixturePath,
-  readExpected,
-  removeTemporary,
-  temporaryDirectory,
-} from '../support/restore-fixtures.js';
-import {
-  begin,
-  differences,
-  endTargets,
-  noteChildren,
-  readStored,
-  startPager,
-  taskOf,
-} from '../support/restore-targets.js';
+import { FORMS, touchInAnyOrder } from '../support/random-touches.js';
+import { fixturePath, removeTemporary, temporaryDirectory } from '../support/restore-fixtures.js';
+import { begin, endTargets, noteChildren, startPager } from '../support/restore-targets.js';
 import { killsAndSeed, type SeededRandom, seeded } from '../support/seeded-random.js';
 
 const MAIN = fileURLToPath(new URL('../../dist/cli/main.js', import.meta.url));
-const FORMS = [
-  ...['pattern', 'family', 'redis', 'pattern-legacy', 'pattern-parent-chain/top'],
-  ...['pattern-lz4-page', 'pattern-lz4-region'],
-];
 
 beforeEach(noteChildren);
 afterEach(endTargets);
 afterEach(removeTemporary);
-
-/** Touches every stored page of a task once, some at a time in any order: what was found. */
-async function touchAll(
-  restored: RestoredTask,
-  expected: ExpectedTask,
-  random: SeededRandom,
-): Promise<Map<bigint, number | 'failed'>> {
-  const found: [bigint, number | 'failed'][] = [];
-  const left = random.shuffled([...expected.stored]);
-  const mostAtATime = 1 + random.below(60);
-  while (left.length > 0) {
-    const some = new Map(left.splice(0, 1 + random.below(mostAtATime)));
-    const threads = 1 + random.below(4);
-    found.push(...(await within(readStored(restored, { ...expected, stored: some }, threads))));
-    await sleep(random.below(4));
-  }
-  return new Map(found);
-}
-
-async function expectRight(
-  restoration: Restoration,
-  fixture: string,
-  random: SeededRandom,
-): Promise<void> {
-  const tasks = readExpected(fixture).tasks.map(async (expected) => {
-    const found = await touchAll(taskOf(restoration, expected), expected, random.split());
-    expect(differences(found, expected.stored)).toEqual([]);
-  });
-  await Promise.all(tasks);
-}
 
 /** Restores while the pager's processes are killed: how many were while pages were missing. */
 async function restoreUnderFire(random: SeededRandom, killsMax: number): Promise<number> {
@@ -80,14 +33,15 @@ async function restoreUnderFire(random: SeededRandom, killsMax: number): Promise
   const killing = killAtRandom(pager.pid, random.split(), {
     killsMax,
     pauseMs: 8,
-    wanted: missing,
+    missing,
   });
   killing.catch(() => {}); // told where it is waited for
   const windowBytes = random.pick([4096, 16_384, 65_536]);
   restoration = await within(begin(fixture, { pager, fill, windowBytes }));
-  await expectRight(restoration, fixture, random);
+  expect(await touchInAnyOrder(restoration, fixture, random)).toEqual([]);
   const killed = await killing;
-  expect(pager.takeovers).toBe(killed.filter((role) => role === 'thaw-pager').length);
+  const workers = killed.filter((role) => role === 'thaw-pager').length;
+  await until('the last takeover', () => pager.takeovers === workers);
   await restoration.fill();
   await within(restoration.resident);
   expect(restoration.pageErrors).toEqual([]);
