@@ -70,6 +70,7 @@ void AddressSpace::BindSlot(uint32_t slot) {
   slot_ = slot;
   figures_ = arena_->figures(slot);
   record_ = arena_->target(slot);
+  retries_.Bind(&record_->stalled_since_ns);
 }
 
 void AddressSpace::BindMemory() {

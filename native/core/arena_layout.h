@@ -67,6 +67,8 @@ struct TargetRecord {
   // The address map: maps[map_current - 1], a MapImage; 0: as the plan's regions.
   std::atomic<uint32_t> map_current;
   ArenaRange maps[2];
+  std::atomic<uint64_t>
+      stalled_since_ns;  // since when reads are being tried again (read_retries.h)
   std::atomic<uint32_t> error_count;
   PageError errors[kErrorsMax];
 };

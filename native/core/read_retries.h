@@ -2,7 +2,11 @@
 // and when each is tried again: with growing pauses, up to a limit. Whoever needs the pages waits
 // meanwhile; nobody else does.
 //
-// Thread-safety: any thread. Blocks are named by the data pages of a plan that they hold.
+// When the first of them failed stands in the arena: whoever takes over gives what fails there no
+// further time.
+//
+// Thread-safety: any thread, after Bind(). Blocks are named by the data pages of a plan that they
+// hold.
 #ifndef THAW_NATIVE_CORE_READ_RETRIES_H_
 #define THAW_NATIVE_CORE_READ_RETRIES_H_
 
@@ -30,6 +34,9 @@ class ReadRetries {
     kResumed,  // as kSettle, and no other has to wait any more
   };
 
+  // Goes on from what stands in `since_ns` (0: nothing had failed), which outlives this.
+  void Bind(std::atomic<uint64_t>* since_ns);
+
   // Whether the read of the block with data page `page` is to wait. Costs nothing where none does.
   bool MustWait(uint32_t page) const;
 
@@ -45,9 +52,17 @@ class ReadRetries {
     uint64_t pause_ns;
   };
 
+  // What was there before has been tried again by then, or never will be.
+  static constexpr uint64_t kForgetNs = 2 * kLimitNs;
+
+  Stall* Begin(const PageSource& source, uint32_t first, uint32_t count, uint64_t now_ns);
+
   std::atomic<bool> any_{false};
   mutable std::mutex mutex_;
-  std::map<uint32_t, Stall> stalls_;  // by the first page of a block
+  std::map<uint32_t, Stall> stalls_;           // by the first page of a block
+  std::atomic<uint64_t>* since_ns_ = nullptr;  // in the arena
+  uint64_t inherited_ns_ = 0;                  // what stood there
+  bool told_ = false;                          // of a stall, and not of its end
 };
 
 }  // namespace thaw

@@ -169,4 +169,54 @@ TEST(RetryGivesUpAfterItsLimit) {
   }
 }
 
+// Servicers that die, each before the limit has passed since it began, do not make the wait longer.
+TEST(RetryLimitIsKeptByThoseWhoTakeOver) {
+  TestImage image(64);
+  image.AddRaw(64);
+  image.plan();
+  LazyTarget target(image, [&](const LazyTarget::Self&) {
+    std::vector<uint8_t> bytes(kPageSize);
+    if (ReadPage(image.At(9), bytes.data())) return kWrong;
+    return HoldsPages(image, 0, 9) && HoldsPages(image, 10, 64) ? kRight : kWrong;
+  });
+  PagerRig rig;
+  rig.Add(1, &target, &image);
+  FailingReads reads(image, EIO, 9 * kPageSize, 10 * kPageSize);
+  const uint64_t start_ns = MonotonicNs();
+  target.Go();
+  for (int i = 0; i < 4; ++i) {
+    SleepMs(1300);
+    rig.Abandon();
+    rig.Recover();
+  }
+  EXPECT_EQ(target.Wait(), kRight);
+  const uint64_t waited_ns = MonotonicNs() - start_ns;
+  EXPECT_TRUE(waited_ns >= ReadRetries::kLimitNs);
+  EXPECT_TRUE(waited_ns < ReadRetries::kLimitNs * 3 / 2);
+  EXPECT_TRUE(rig.WaitEnd(1));
+  EXPECT_EQ(CountActions(&rig, ErrorAction::kRetrying), 1u);
+  EXPECT_EQ(CountActions(&rig, ErrorAction::kPoisoned), 1u);
+}
+
+// A disk that works again by the time that somebody took over.
+TEST(RetryThatIsOverAfterATakeoverIsTold) {
+  TestImage image(64);
+  image.AddRaw(64);
+  image.plan();
+  LazyTarget target(image,
+                    [&](const LazyTarget::Self&) { return HoldsAll(image) ? kRight : kWrong; });
+  PagerRig rig;
+  rig.Add(1, &target, &image);
+  FailingReads reads(image, EIO, 9 * kPageSize, 10 * kPageSize);
+  target.Go();
+  EXPECT_TRUE(rig.WaitEvent(PagerEventKind::kPageError, 1));
+  rig.Abandon();
+  reads.End();
+  rig.Recover();
+  EXPECT_EQ(target.Wait(), kRight);
+  EXPECT_TRUE(rig.WaitEnd(1));
+  EXPECT_EQ(CountActions(&rig, ErrorAction::kRetrying), 1u);
+  EXPECT_EQ(CountActions(&rig, ErrorAction::kResumed), 1u);
+}
+
 }  // namespace
