@@ -46,6 +46,14 @@ bool WaitState(pid_t pid, char state) {
   return false;
 }
 
+bool WaitMissing(AddressSpace& space, uint64_t page_count) {
+  for (int i = 0; i < 5000; ++i) {
+    if (space.figures().missing_pages == page_count) return true;
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  }
+  return false;
+}
+
 // Sixteen raw pages with checksums, of which one was overwritten.
 struct DamagedImage {
   TestImage image{16};
@@ -182,8 +190,8 @@ TEST(PolicyPoisonStopsWhereTheKernelCannotPoison) {
                 std::this_thread::sleep_for(std::chrono::milliseconds(20));
                 right = right && WaitState(target.pid(), 'T');
               }
-              return right && rig.Events(PagerEventKind::kResident).empty() &&
-                     space->figures().missing_pages == 1 && space->figures().poisoned_pages == 1;
+              return right && WaitMissing(*space, 1) && space->figures().poisoned_pages == 1 &&
+                     rig.Events(PagerEventKind::kResident).empty();
             }),
             kRight);
 }
