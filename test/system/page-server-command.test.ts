@@ -3,12 +3,13 @@ import { once } from 'node:events';
 import { closeSync, existsSync, openSync, readFileSync, statSync } from 'node:fs';
 import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
 import { join } from 'node:path';
+import { crc32 } from 'node:zlib';
 import { afterAll, afterEach, beforeEach, expect, test } from 'vitest';
 import { COMMAND } from '../../src/page-server/wire.js';
 import { endAll, endStarted, makeDirectory, startThaw } from '../support/criu.js';
 import { PageClient } from '../support/page-client.js';
 import { runningComm, until, within } from '../support/process-facts.js';
-import { fixturePath } from '../support/restore-fixtures.js';
+import { fixturePath, readExpected } from '../support/restore-fixtures.js';
 import { runThaw } from '../support/run-thaw.js';
 
 const PID = 31001;
@@ -73,6 +74,41 @@ test('--persist: clients that fail end nothing, SIGTERM ends all', async () => {
   expect(await within(server.ended)).toBe(143);
   await within(idle.end());
   expect(log()).toContain('Error: PEER_REFUSED: the client wants to store a dump');
+});
+
+test('--persist: whatever a client sends, the next is served with right bytes', async () => {
+  const server = await start('--persist');
+  const stored = readExpected('pattern').tasks[0]?.stored;
+  const expectService = async (): Promise<void> => {
+    const client = PageClient.connect(server.port, 32);
+    client.ask(PID, VADDR, 2 ** 40);
+    const { header, bytes } = (await within(client.reply())) ?? {};
+    expect(header?.pageCount).toBeGreaterThan(0);
+    for (let page = 0; page < (header?.pageCount ?? 0); page++) {
+      const sum = crc32(bytes?.subarray(page * 4096, (page + 1) * 4096) ?? '');
+      expect(sum).toBe(stored?.get(VADDR + BigInt(page * 4096)));
+    }
+    expect(await within(client.close())).toBe(0);
+  };
+  const lies: [RegExp, (client: PageClient) => unknown][] = [
+    [/PEER_LOST: .*an end after 23 bytes/, ({ socket }) => socket.end(Buffer.alloc(23, 7))],
+    [/PEER_LOST: /, ({ socket }) => socket.resetAndDestroy()],
+    [/PEER_REFUSED: .*found command 0xffff/, ({ socket }) => socket.write(Buffer.alloc(999, 255))],
+    [/PEER_REFUSED: .*found task 4711/, (client) => client.ask(4711, VADDR, 0xffff_ffff)],
+    [/PAGE_NOT_STORED: .*0 pages/, (client) => client.ask(PID, VADDR, 0)],
+    [/PAGE_NOT_STORED: /, (client) => client.ask(PID, 2n ** 64n - 4096n, 0xffff_ffff)],
+  ];
+  for (const [reason, lie] of lies) {
+    const before = log().length;
+    const silent = PageClient.connect(server.port);
+    silent.socket.write(Buffer.alloc(11, 7));
+    const client = PageClient.connect(server.port);
+    await once(client.socket, 'connect');
+    await lie(client);
+    await within(client.end());
+    await until(String(reason), () => reason.test(log().slice(before)));
+    await expectService();
+  }
 });
 
 test('--daemon: the starter ends when the socket is there, the pid is the server’s', async () => {
