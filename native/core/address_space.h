@@ -26,6 +26,7 @@
 #include "page_state.h"
 #include "plan.h"
 #include "read_retries.h"
+#include "refused_fork.h"
 #include "uffd.h"
 #include "uffd_abi.h"
 
@@ -54,9 +55,8 @@ class AddressSpace : public std::enable_shared_from_this<AddressSpace> {
   // takes its descriptors, and gives back what was in flight. `plan`: null where it was retired.
   static std::shared_ptr<AddressSpace> Recover(uint32_t slot, std::shared_ptr<const Plan> plan,
                                                Arena* arena);
-  // For a child that cannot be served, at the same moment: poisons what is missing in it. Returns
-  // the first page poisoned, and how many.
-  PageError PoisonFork(int child_uffd, int error) const;
+  // The same for a child that cannot be served.
+  RefusedFork RefuseFork() const;
   ~AddressSpace();
 
   // From now on it can be recovered.

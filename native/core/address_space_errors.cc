@@ -89,25 +89,13 @@ void AddressSpace::FailPages(const Extent& extent, uint32_t page, uint32_t page_
   Add(figures_->poisoned_pages, page_count);
 }
 
-// Nobody will serve the child: what is missing in it must not become zeros when its uffd closes.
-PageError AddressSpace::PoisonFork(int child_uffd, int error) const {
-  PageError poisoned{0, 0, 0, error, 0, ErrorAction::kPoisoned};
-  for (uint32_t i = 0; i < plan_->extent_count(); ++i) {
-    const Extent extent = plan_->extent(i);
-    if (extent.kind != kExtentData) continue;
-    for (uint32_t page = 0; page < extent.page_count; ++page) {
-      const PageState state = states_.Get(extent.page_index + page);
-      if (state != PageState::kMissing && state != PageState::kInFlight) continue;
-      const Translation runtime = map_.ToRuntime(extent.vaddr + page * kPageSize);
-      if (!runtime.found) continue;
-      uffd::Poison(child_uffd, PageRange(runtime.address, 1));
-      if (poisoned.page_count++ > 0) continue;
-      poisoned.vaddr = runtime.address;
-      poisoned.source = extent.source;
-      poisoned.file_offset = plan_->OffsetOf(extent, page);
-    }
+RefusedFork AddressSpace::RefuseFork() const {
+  std::vector<bool> missing(plan_->data_page_count());
+  for (uint32_t page = 0; page < missing.size(); ++page) {
+    const PageState state = states_.Get(page);
+    missing[page] = state == PageState::kMissing || state == PageState::kInFlight;
   }
-  return poisoned;
+  return RefusedFork(plan_.get(), map_, std::move(missing));
 }
 
 }  // namespace thaw

@@ -123,9 +123,14 @@ struct ProcessRecord {
   std::atomic<uint32_t> request_try;  // how often it was taken in hand
 };
 
+// Descriptors of forked children that could be neither served nor poisoned: they stay open, so that
+// nothing in those reads as zeros.
+inline constexpr size_t kHeldForksMax = 64;
+
 struct ArenaHeader {
   ProcessRecord processes;
-  std::atomic<uint32_t> target_slots_used;  // slots from here on were never in use
+  std::atomic<int32_t> held_forks[kHeldForksMax];  // 0: none
+  std::atomic<uint32_t> target_slots_used;         // slots from here on were never in use
   std::atomic<uint32_t> source_slots_used;
   std::atomic<uint64_t> next_fork_id;
   MessageBatch batch;

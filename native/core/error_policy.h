@@ -22,6 +22,9 @@ enum class ErrorAction : uint32_t {
   kHeld = 4,      // neither poison (before Linux 6.6) nor a pidfd: whoever touches waits for ever
   kRetrying = 5,  // nothing yet: the read is tried again, and whoever needs the pages waits
   kResumed = 6,   // what had to be tried again was read, or given up
+  // Of a child that the target forked and that cannot be served:
+  kChildPoisoned = 7,  // a touch is SIGBUS
+  kChildHeld = 8,      // whoever touches waits for ever
 };
 
 }  // namespace thaw

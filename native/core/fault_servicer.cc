@@ -5,6 +5,7 @@
 #include <sched.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
@@ -25,6 +26,9 @@ constexpr int kRoundsMax = 8;
 constexpr size_t kAwaitedMax = 256;
 // Looks for the next fault of one target before the others get their turn.
 constexpr int kSpinReads = 16;
+// A child that is refused for want of a descriptor takes one for as long as it is being poisoned,
+// and so does each that it forks meanwhile.
+constexpr size_t kSparesMax = 4;
 // A deferred fault is tried again after this time even when no event comes.
 constexpr int kDeferredRetryMs = 1;
 
@@ -75,8 +79,8 @@ int FaultServicer::Start(BackgroundWork* background,
   can_spin_ = CountCpus() > 1;
   epoll_ = Fd(::epoll_create1(EPOLL_CLOEXEC));
   wake_ = Fd(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
-  spare_ = Fd(::eventfd(0, EFD_CLOEXEC));
-  if (!epoll_.valid() || !wake_.valid() || !spare_.valid()) return errno;
+  if (!epoll_.valid() || !wake_.valid()) return errno;
+  TakeSpares();
   if (const int error = Watch(epoll_.get(), wake_.get(), kWakeKey)) return error;
   if (const int error = Recover(std::move(recovered))) return error;
   thread_ = std::thread([this] { Run(); });
@@ -382,6 +386,10 @@ void FaultServicer::ApplyBatch(Served* served) {
     }
     if (message.event != abi::kEventPagefault) THAW_KILL_POINT(kEventApplied);
     batch.applied.store(i + 1, std::memory_order_release);
+    // Its place at once for a spare one.
+    if (refused.valid() && spares_.size() < kSparesMax) {
+      spares_.emplace_back(::dup3(wake_.get(), refused.Release(), O_CLOEXEC));
+    }
   }
 }
 
@@ -470,14 +478,28 @@ void FaultServicer::RetryDeferred() {
   }
 }
 
+void FaultServicer::TakeSpares() {
+  while (spares_.size() < kSparesMax) {
+    Fd spare(::eventfd(0, EFD_CLOEXEC));
+    if (!spare.valid()) return;
+    spares_.push_back(std::move(spare));
+  }
+}
+
 // A fork's message needs a descriptor for the child. When there is none, read(2) fails, the message
 // stays, and the whole target would wait for it.
+uffd::Value FaultServicer::ReadWithSpares(const std::function<uffd::Value(size_t)>& read,
+                                          size_t capacity) {
+  const uffd::Value value = read(capacity);
+  if ((value.error != EMFILE && value.error != ENFILE) || spares_.empty()) return value;
+  spares_.pop_back();
+  return read(1);
+}
+
 uffd::Value FaultServicer::ReadMessages(const AddressSpace& space, abi::Message* messages) {
-  if (!spare_.valid()) spare_ = Fd(::eventfd(0, EFD_CLOEXEC));
-  const uffd::Value read = space.Read(messages, kMessagesMax);
-  if ((read.error != EMFILE && read.error != ENFILE) || !spare_.valid()) return read;
-  spare_.Reset();
-  return space.Read(messages, 1);
+  TakeSpares();
+  return ReadWithSpares([&](size_t capacity) { return space.Read(messages, capacity); },
+                        kMessagesMax);
 }
 
 bool FaultServicer::IsAdopted(uint64_t sequence) {
@@ -491,31 +513,52 @@ bool FaultServicer::IsAdopted(uint64_t sequence) {
 Fd FaultServicer::AcceptFork(const Served& parent, int child_fd, uint64_t sequence) {
   if (IsAdopted(sequence)) return Fd();
   Fd fd(child_fd);
-  // It has the spare one's place, which the next fork needs.
-  if (!spare_.valid()) {
-    RefuseFork(*parent.space, fd.get(), EMFILE);
-    return fd;
-  }
   MakeNonBlocking(fd.get());
+  const uint64_t parent_id = parent.space->id();
+  // It may have a spare one's place, which the next fork needs.
+  TakeSpares();
+  if (spares_.size() < kSparesMax) {
+    return RefuseFork(parent_id, std::move(fd), parent.space->RefuseFork(), EMFILE);
+  }
   const uint64_t id = kForkIdBase + arena_->header().next_fork_id++;
   const std::shared_ptr<AddressSpace> child = parent.space->Fork(id, sequence, &fd);
   THAW_KILL_POINT(kChildMade);
   if (child == nullptr) {
-    RefuseFork(*parent.space, fd.get(), ENOMEM);
-    return fd;
+    return RefuseFork(parent_id, std::move(fd), parent.space->RefuseFork(), ENOMEM);
   }
   if (const int error = Add(child)) {
-    RefuseFork(*parent.space, child->uffd(), error);
-    return child->TakeUffd();
+    return RefuseFork(parent_id, child->TakeUffd(), parent.space->RefuseFork(), error);
   }
-  forks_.push_back({PagerEventKind::kForked, 0, parent.space->id(), id, child->figures_slot(), 0});
+  forks_.push_back({PagerEventKind::kForked, 0, parent_id, id, child->figures_slot(), 0});
   return Fd();
 }
 
-void FaultServicer::RefuseFork(const AddressSpace& parent, int child_fd, int error) {
-  const PageError poisoned = parent.PoisonFork(child_fd, error);
-  if (poisoned.page_count == 0) return;
-  forks_.push_back(ToEvent(parent.id(), poisoned));
+// The child's descriptor, to be closed, unless that would make zeros of what is missing.
+Fd FaultServicer::RefuseFork(uint64_t parent, Fd child, RefusedFork refused, int error) {
+  const auto read = [this](int uffd, abi::Message* message) {
+    return ReadWithSpares([&](size_t capacity) { return uffd::Read(uffd, message, capacity); }, 1);
+  };
+  const auto refuse = [&](Fd uffd, RefusedFork grandchild) {
+    MakeNonBlocking(uffd.get());
+    RefuseFork(parent, std::move(uffd), std::move(grandchild), error).Reset();
+    TakeSpares();
+  };
+  const bool poisoned = refused.Poison(child.get(), read, refuse);
+  PageError failure = refused.failure();
+  failure.error = error;
+  failure.action = poisoned ? ErrorAction::kChildPoisoned : ErrorAction::kChildHeld;
+  if (failure.page_count > 0) forks_.push_back(ToEvent(parent, failure));
+  if (!poisoned) HoldFork(std::move(child));
+  return child;
+}
+
+void FaultServicer::HoldFork(Fd child) {
+  for (std::atomic<int32_t>& held : arena_->header().held_forks) {
+    if (held != 0) continue;
+    held = child.Release();
+    return;
+  }
+  child.Release();  // it stays open for as long as this process lives
 }
 
 // Closing would not do: others may hold the same descriptors.

@@ -107,7 +107,10 @@ class FaultServicer {
   void TellForks();
   bool IsAdopted(uint64_t sequence);
   Fd AcceptFork(const Served& parent, int child_fd, uint64_t sequence);
-  void RefuseFork(const AddressSpace& parent, int child_fd, int error);
+  Fd RefuseFork(uint64_t parent, Fd child, RefusedFork refused, int error);
+  void TakeSpares();
+  void HoldFork(Fd child);
+  uffd::Value ReadWithSpares(const std::function<uffd::Value(size_t)>& read, size_t capacity);
   void Unwatch(const AddressSpace& space);
   void Report(Served* served);
   void TellErrors(AddressSpace* space);
@@ -119,7 +122,8 @@ class FaultServicer {
   Arena* const arena_;
   Fd epoll_;
   Fd wake_;
-  Fd spare_;  // given up for the descriptor of a forked child when no other is left
+  // Given up for the descriptors of forked children when no others are left.
+  std::vector<Fd> spares_;
   std::thread thread_;
   std::atomic<bool> stopping_{false};
   BackgroundWork* background_ = nullptr;

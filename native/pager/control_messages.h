@@ -64,6 +64,7 @@ enum class Refusal : uint32_t {
   kSourceFailed = 7,  // error = errno
   kOutOfMemory = 8,
   kFailed = 9,  // error = errno
+  kNoDescriptors = 10,
 };
 
 struct ControlPacket {

@@ -3,6 +3,7 @@
 #define THAW_NATIVE_PAGER_CONTROL_SOCKET_H_
 
 #include <cstdint>
+#include <deque>
 #include <mutex>
 #include <vector>
 
@@ -22,20 +23,38 @@ class ControlSocket {
   // `fd` is not closed: it is open in all of the pager's processes until the last of them ends, and
   // that end is what the control plane waits for.
   explicit ControlSocket(int fd);
+  // Before all else. 0 or a positive errno.
+  int Start();
 
-  enum class Received { kRequest, kMalformed, kEnd };
+  // kNoDescriptors: none is left for those that travel with the request.
+  enum class Received { kRequest, kMalformed, kNoDescriptors, kEnd };
   // Waits for one request, without a limit: the control plane's end wakes it. The request stays in
-  // the socket until Consume(): a process that dies meanwhile leaves it to the next.
+  // the socket until Consume(): a process that dies meanwhile leaves it to the next. Sends
+  // meanwhile what the control plane did not read yet.
   Received Receive(ReceivedRequest* received);
+  // Once its answer has gone out: waits, without a limit, until the control plane has read enough,
+  // or has ended.
   void Consume();
 
-  // Sends one packet, with at most one descriptor. Any thread. Waits up to a second for room; a
-  // peer that does not read for that long loses the packet (figures tell the same).
+  // Sends one packet, the first one with at most one descriptor. Any thread. Never waits: while the
+  // control plane does not read, packets are kept: a few for each target and for each request.
+  // Failures of pages are dropped when too many are kept already, and are in the figures only.
   void Send(const ControlPacket& packet, int fd = -1);
 
+  // Any thread: forgets what is kept of a forked child, if nobody has heard of it. Its children
+  // become those of its parent.
+  bool Forget(uint64_t child);
+
  private:
+  void WaitForRequest();
+  bool TrySend(const ControlPacket& packet, int fd);
+  bool SendKept();
+
   const int fd_;
-  std::mutex mutex_;
+  Fd wake_;  // that a packet is kept
+  std::vector<uint8_t> received_;
+  std::mutex mutex_;  // guards kept_, and the order of what is sent
+  std::deque<ControlPacket> kept_;
 };
 
 }  // namespace thaw

@@ -35,6 +35,10 @@ void AddPendingForks(const Arena& arena, std::set<int>* used) {
   }
 }
 
+void AddHeldForks(const Arena& arena, std::set<int>* used) {
+  for (const std::atomic<int32_t>& fd : arena.header().held_forks) used->insert(fd);
+}
+
 }  // namespace
 
 void CloseUnrecorded(const Arena& arena) {
@@ -45,6 +49,7 @@ void CloseUnrecorded(const Arena& arena) {
   AddTargets(arena, &used);
   AddSources(arena, &used);
   AddPendingForks(arena, &used);
+  AddHeldForks(arena, &used);
   DIR* const directory = ::opendir("/proc/self/fd");
   if (directory == nullptr) return;  // they stay open until the pager ends
   used.insert(::dirfd(directory));

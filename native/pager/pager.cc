@@ -7,7 +7,9 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstdio>
+#include <cstdlib>
 #include <cstring>
+#include <new>
 #include <string>
 #include <unordered_map>
 
@@ -42,6 +44,10 @@ const char* DescribeAction(ErrorAction action) {
       return "the process was killed";
     case ErrorAction::kHeld:
       return "whoever touches them waits";
+    case ErrorAction::kChildPoisoned:
+      return "it has forked a child that cannot be served, where a touch is SIGBUS";
+    case ErrorAction::kChildHeld:
+      return "it has forked a child that cannot be served, where whoever touches them waits";
   }
   return "nothing is registered there";
 }
@@ -61,6 +67,17 @@ void LogPageError(const std::string& target, const PagerEvent& event) {
                target.c_str(), std::to_string(event.b).c_str(),
                static_cast<unsigned long long>(event.a), DescribeError(event.error),
                DescribeAction(action));
+}
+
+// Another worker goes on: it begins with less.
+[[noreturn]] void EndWithoutMemory() {
+  constexpr char kText[] = "thaw-pager: Error: out of memory\n";
+  [[maybe_unused]] const ssize_t written = ::write(STDERR_FILENO, kText, sizeof(kText) - 1);
+  std::abort();
+}
+
+bool IsEnd(PagerEventKind kind) {
+  return kind == PagerEventKind::kResident || kind == PagerEventKind::kGone;
 }
 
 // Workers that may die of one request.
@@ -102,6 +119,8 @@ int Pager::Run(bool recovered) {
 }
 
 bool Pager::Start() {
+  errno = control_.Start();
+  if (errno != 0) return false;
   errno = servicer_.Start(&fill_);
   if (errno != 0) return false;
   fill_.Start();
@@ -112,6 +131,8 @@ bool Pager::Start() {
 
 bool Pager::Recover() {
   arena_->Recover();
+  errno = control_.Start();
+  if (errno != 0) return false;
   std::vector<std::shared_ptr<AddressSpace>> spaces;
   if (!OpenRecorded(&spaces)) return false;
   errno = servicer_.Start(&fill_, spaces);
@@ -189,6 +210,8 @@ bool Pager::Step() {
   answer.target = received.request.target;
   if (kind == ControlSocket::Received::kMalformed) {
     Refuse(&answer, Refusal::kMalformed);
+  } else if (kind == ControlSocket::Received::kNoDescriptors) {
+    Refuse(&answer, Refusal::kNoDescriptors, EMFILE);
   } else if (TakeInHand(answer.request_id)) {
     Handle(&received, &answer);
   } else {
@@ -338,7 +361,11 @@ void Pager::AddTarget(ReceivedRequest* received, ControlPacket* answer) {
     if (sources.back() == nullptr) return Refuse(answer, Refusal::kUnknownSource);
   }
   Plan::Error plan_error = Plan::Error::kNone;
-  std::shared_ptr<const Plan> plan = Plan::Open(fds[1].get(), std::move(sources), &plan_error);
+  std::shared_ptr<const Plan> plan =
+      Plan::Adopt(std::move(fds[1]), std::move(sources), &plan_error);
+  if (plan_error == Plan::Error::kUnmappable) {
+    return Refuse(answer, Refusal::kOutOfMemory, ENOMEM);
+  }
   if (plan == nullptr) {
     answer->a = static_cast<uint64_t>(plan_error);
     return Refuse(answer, Refusal::kBadPlan);
@@ -348,7 +375,7 @@ void Pager::AddTarget(ReceivedRequest* received, ControlPacket* answer) {
   std::shared_ptr<AddressSpace> space =
       AddressSpace::Create(request.target, std::move(fds[0]), has_pidfd ? std::move(fds[2]) : Fd(),
                            std::move(plan), arena_);
-  if (space == nullptr) return Refuse(answer, Refusal::kOutOfMemory);
+  if (space == nullptr) return Refuse(answer, Refusal::kOutOfMemory, ENOMEM);
   space->set_remote_task(request.a);
   std::copy(source_slots.begin(), source_slots.end(), space->source_slots());
   space->set_ranges_ready((request.flags & kTargetAwaitsRanges) == 0);
@@ -437,10 +464,13 @@ void Pager::PassOn(const PagerEvent& event) {
   if (event.kind == PagerEventKind::kForked) AdoptChild(event);
   if (alone_) {
     Log(event);
+    if (IsEnd(event.kind)) servicer_.Drop(event.target);
     const std::lock_guard<std::mutex> lock(end_mutex_);
     if (event.kind == PagerEventKind::kSourceClosed && remotes_open_ > 0) --remotes_open_;
     return end_.notify_all();
   }
+  // A child that came and went while nobody listened: there is nobody to let go of it either.
+  if (IsEnd(event.kind) && control_.Forget(event.target)) return servicer_.Drop(event.target);
   ControlPacket packet{};
   packet.kind = static_cast<uint32_t>(PacketKind::kEvent);
   packet.event_kind = static_cast<uint32_t>(event.kind);
@@ -490,6 +520,7 @@ int RunPager(const BackgroundFill::Options& options) {
   kill_switch = &arena.header().kill_switch;
 #endif
   Keeper keeper(&arena, [&](bool recovered) {
+    std::set_new_handler(EndWithoutMemory);
     Pager pager(kPagerControlFd, options, &arena);
     return pager.Run(recovered);
   });

@@ -3,6 +3,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -10,6 +11,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <string>
 
 #include "pager.h"
 
@@ -43,13 +45,29 @@ bool Until(Condition condition) {
 
 }  // namespace
 
-PagerProcesses::PagerProcesses() {
+long PrivateKib(pid_t pid) {
+  const std::string path = "/proc/" + std::to_string(pid) + "/status";
+  std::FILE* const file = std::fopen(path.c_str(), "r");
+  Require(file != nullptr, path.c_str());
+  char line[256];
+  long kib = -1;
+  while (std::fgets(line, sizeof(line), file) != nullptr) {
+    std::sscanf(line, "RssAnon: %ld kB", &kib);
+  }
+  std::fclose(file);
+  return kib;
+}
+
+PagerProcesses::PagerProcesses(Stderr stderr_of) {
   int sockets[2];
   Require(::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, sockets) == 0, "socketpair");
   std::fflush(nullptr);
   pid_ = ::fork();
   Require(pid_ >= 0, "fork");
-  if (pid_ == 0) RunChild(sockets[1]);
+  if (pid_ == 0) {
+    if (stderr_of == Stderr::kNone) std::freopen("/dev/null", "w", stderr);
+    RunChild(sockets[1]);
+  }
   ::close(sockets[1]);
   socket_ = Fd(sockets[0]);
   ControlPacket hello{};
@@ -57,7 +75,7 @@ PagerProcesses::PagerProcesses() {
   Require(Receive(&hello, &fd) && fd >= 0, "the pager's hello");
   arena_ = UniqueMapping::Map(kTargetsOffset, PROT_READ | PROT_WRITE, MAP_SHARED, fd);
   Require(arena_.valid(), "mmap");
-  ::close(fd);
+  arena_fd_ = Fd(fd);
   Require(WaitWhole(), "three processes");
 }
 
@@ -182,6 +200,18 @@ bool PagerProcesses::WaitWhole(pid_t killed) const {
     return record.released == record.epoch && lives(record.worker_pid) &&
            lives(record.keeper_pid) && lives(record.standby_pid);
   });
+}
+
+uint64_t PagerProcesses::arena_bytes() const {
+  struct stat status;
+  Require(::fstat(arena_fd_.get(), &status) == 0, "fstat");
+  return static_cast<uint64_t>(status.st_blocks) * 512;
+}
+
+bool PagerProcesses::ReplaceWorker() {
+  const uint64_t takeovers = processes().takeovers;
+  ::kill(processes().worker_pid, SIGKILL);
+  return Until([&] { return processes().takeovers > takeovers; });
 }
 
 bool PagerProcesses::Close() {

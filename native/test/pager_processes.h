@@ -15,10 +15,15 @@
 
 namespace thaw::testing {
 
+// KiB of private memory that a process has.
+long PrivateKib(pid_t pid);
+
 class PagerProcesses {
  public:
+  enum class Stderr { kOurs, kNone };
+
   // Forks: before any thread starts.
-  PagerProcesses();
+  explicit PagerProcesses(Stderr stderr_of = Stderr::kOurs);
   PagerProcesses(const PagerProcesses&) = delete;
   PagerProcesses& operator=(const PagerProcesses&) = delete;
   // Kills what is left.
@@ -37,11 +42,19 @@ class PagerProcesses {
 
   ProcessRecord& processes() const { return header().processes; }
   const Figures& figures(uint64_t slot) const;
+  // Most targets that there ever were at once.
+  uint32_t target_slots_used() const { return header().target_slots_used; }
+  // Bytes of memory that the arena takes.
+  uint64_t arena_bytes() const;
+  // Kills the worker, and waits until another has taken over.
+  bool ReplaceWorker();
   // Slot of the target that was added last.
   uint64_t slot() const { return slot_; }
   // Waits until the pager said, or has said, that the target is resident or gone.
   bool WaitEnd(uint64_t target);
   uint64_t CountEvents(PagerEventKind kind) const;
+  // Those that came so far.
+  const std::vector<ControlPacket>& events() const { return events_; }
   // Waits until there are three processes that the arena names, none of them `killed`.
   bool WaitWhole(pid_t killed = -1) const;
   // Ends the conversation, and waits for the end of all processes.
@@ -53,6 +66,7 @@ class PagerProcesses {
 
   pid_t pid_ = -1;
   Fd socket_;
+  Fd arena_fd_;
   UniqueMapping arena_;
   uint64_t next_request_id_ = 1;
   uint64_t slot_ = 0;

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <memory>
 #include <thread>
 #include <vector>
 
@@ -154,17 +155,84 @@ TEST(UffdThatWasNeverSetUpIsRefused) {
   EXPECT_TRUE(rig.servicer().Find(1) == nullptr);
 }
 
-// Until they are closed, no descriptor can be had.
-std::vector<Fd> TakeAllDescriptors() {
-  rlimit limit;
-  ::getrlimit(RLIMIT_NOFILE, &limit);
-  limit.rlim_cur = 200;
-  ::setrlimit(RLIMIT_NOFILE, &limit);
-  std::vector<Fd> taken;
-  for (;;) {
-    Fd fd(::fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 0));
-    if (!fd.valid()) return taken;
-    taken.push_back(std::move(fd));
+// As long as it is there, no descriptor can be had.
+class NoDescriptors {
+ public:
+  NoDescriptors() {
+    ::getrlimit(RLIMIT_NOFILE, &before_);
+    rlimit limit = before_;
+    limit.rlim_cur = 200;
+    ::setrlimit(RLIMIT_NOFILE, &limit);
+    do {
+      taken_.emplace_back(::fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 0));
+    } while (taken_.back().valid());
+  }
+  ~NoDescriptors() { ::setrlimit(RLIMIT_NOFILE, &before_); }
+
+ private:
+  rlimit before_;
+  std::vector<Fd> taken_;
+};
+
+// Whether pages [first, end) are poisoned: unreadable, not zero.
+bool ArePoisoned(const TestImage& image, uint32_t first, uint32_t end) {
+  std::vector<uint8_t> bytes(kPageSize);
+  for (uint32_t page = first; page < end; ++page) {
+    if (ReadPage(image.At(page), bytes.data())) return false;
+  }
+  return true;
+}
+
+// The same while the child forks, moves, discards and unmaps at once: its events are in the way.
+TEST(ForkWithoutDescriptorsPoisonsChildrenThatDoNotWait) {
+  constexpr uint32_t kCount = 2048;
+  TestImage image(kCount);
+  for (int i = 0; i < 8; ++i) image.AddRaw(128).AddLz4(128, 4);
+  image.plan();
+  LazyTarget target(image, [&](const LazyTarget::Self& self) {
+    self.Meet();
+    for (int round = 0; round < 20; ++round) {
+      const pid_t child = ::fork();
+      if (child != 0) {
+        const int answer = WaitFor(child);
+        if (answer != kRight) ::_exit(answer);
+        continue;
+      }
+      const pid_t grandchild = ::fork();
+      if (grandchild == 0) ::_exit(ArePoisoned(image, 0, kCount) ? kRight : kWrong);
+      ::madvise(Pointer(image.At(100)), 10 * kPageSize, MADV_DONTNEED);
+      void* const place =
+          ::mmap(nullptr, 100 * kPageSize, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+      void* const moved = ::mremap(Pointer(image.At(1900)), 100 * kPageSize, 100 * kPageSize,
+                                   MREMAP_MAYMOVE | MREMAP_FIXED, place);
+      ::munmap(Pointer(image.At(1800)), 100 * kPageSize);
+      const int answer = WaitFor(grandchild);
+      if (answer != kRight) ::_exit(answer);
+      std::vector<uint8_t> bytes(kPageSize);
+      for (uint32_t page = 0; page < 100; ++page) {
+        const uint64_t vaddr = reinterpret_cast<uint64_t>(moved) + page * kPageSize;
+        if (ReadPage(vaddr, bytes.data())) ::_exit(3);
+      }
+      const bool right = ArePoisoned(image, 0, 100) && IsZeroAt(image.At(105)) &&
+                         ArePoisoned(image, 110, 1800) && ArePoisoned(image, 2000, kCount);
+      ::_exit(right ? kRight : 4);
+    }
+    self.Meet();
+    return HoldsPages(image, 0, kCount) ? kRight : 5;
+  });
+  PagerRig rig;
+  rig.Add(1, &target, &image);
+  target.Go();
+  auto none = std::make_unique<NoDescriptors>();
+  target.Meet();
+  target.Meet();
+  none.reset();
+  EXPECT_EQ(target.Wait(), kRight);
+  EXPECT_TRUE(rig.Events(PagerEventKind::kForked).empty());
+  // Where the child forks after it was poisoned, the poison is inherited.
+  EXPECT_TRUE(rig.Events(PagerEventKind::kPageError).size() >= 20);
+  for (const PagerEvent& event : rig.Events(PagerEventKind::kPageError)) {
+    EXPECT_EQ(event.e, static_cast<uint64_t>(ErrorAction::kChildPoisoned));
   }
 }
 
@@ -200,10 +268,10 @@ TEST(ForkWithoutDescriptorsPoisonsTheChild) {
   PagerRig rig;
   rig.Add(1, &target, &image, false);
   target.Go();
-  std::vector<Fd> taken = TakeAllDescriptors();
+  auto none = std::make_unique<NoDescriptors>();
   target.Meet();
   EXPECT_TRUE(rig.WaitEvent(PagerEventKind::kPageError, 1, 5));
-  taken.clear();
+  none.reset();
   target.Meet();
   EXPECT_EQ(target.Wait(), kRight);
   EXPECT_EQ(rig.Events(PagerEventKind::kForked).size(), 1u);

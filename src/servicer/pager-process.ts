@@ -2,7 +2,7 @@
  * The pager's process and the conversation with it: requests out, answers and events in.
  */
 import { type ChildProcess, spawn } from 'node:child_process';
-import { ThawError } from '../errors.js';
+import { errnoCode, ThawError } from '../errors.js';
 import { executablePath } from '../executables.js';
 import { native, type ReceivedMessage } from '../native.js';
 import { Channel } from './channel.js';
@@ -29,6 +29,7 @@ const ANSWER_MS_MAX = 10_000;
 const PENDING_MAX = 16;
 /** Index of the refusal whose detail is a plan error. */
 const REFUSAL_BAD_PLAN = 6;
+const REFUSAL_NO_DESCRIPTORS = 10;
 
 interface Exchange {
   readonly request: PagerRequest;
@@ -273,9 +274,13 @@ function refusalError(packet: PagerPacket): ThawError {
       ? (PLAN_ERRORS[Number(packet.a)] ?? `check ${packet.a}`)
       : packet.errno === 0
         ? undefined
-        : `errno ${packet.errno}`;
+        : (errnoCode(packet.errno) ?? `errno ${packet.errno}`);
+  const exhausted = packet.refusal === REFUSAL_NO_DESCRIPTORS;
   return new ThawError('PAGER_REFUSED', {
     what: `the pager refused a request: ${reason}`,
     ...(detail === undefined ? {} : { found: detail }),
+    ...(exhausted
+      ? { hint: 'Raise the limit of open files (ulimit -n): targets take up to three' }
+      : {}),
   });
 }

@@ -58,6 +58,8 @@ const ERROR_ACTIONS: readonly PageAction[] = [
   'held',
   'retrying',
   'resumed',
+  'childPoisoned',
+  'childHeld',
 ];
 
 /**
@@ -67,8 +69,11 @@ const ERROR_ACTIONS: readonly PageAction[] = [
  */
 export type ErrorAction = 'none' | 'poisoned' | 'stopped' | 'killed' | 'held';
 
-/** The same, and whether a read is being tried again, or no read is any more. */
-export type PageAction = ErrorAction | 'retrying' | 'resumed';
+/**
+ * The same, of the target or of a child that it forked and that cannot be served, and whether a read is
+ * being tried again, or no read is any more.
+ */
+export type PageAction = ErrorAction | 'childPoisoned' | 'childHeld' | 'retrying' | 'resumed';
 
 /** The action that an event names. */
 export function toPageAction(number: bigint): PageAction {
@@ -103,6 +108,7 @@ export const REFUSALS: readonly string[] = [
   'the pages image cannot be opened or mapped',
   'the pager has no room for another target',
   'the pager failed',
+  'it has no descriptor left',
 ];
 
 /** Which check of a plan failed, by number. Peer: Plan::Error in native/core/plan.h. */

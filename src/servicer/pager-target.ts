@@ -23,6 +23,13 @@ const OUTCOMES: Readonly<Record<ErrorAction, string>> = {
   held: 'This kernel cannot poison them: whoever touches them waits',
 };
 
+/** Why a forked child cannot be served. */
+const FORK_FAILURES: Readonly<Record<string, string>> = {
+  EMFILE: 'no descriptor left in the pager (EMFILE): raise the limit of open files (ulimit -n)',
+  ENOMEM: 'no room left for another target (ENOMEM)',
+  ENOSPC: 'no room left for another watch (ENOSPC): raise fs.epoll.max_user_watches',
+};
+
 /** Pages that cannot be produced, as the pager tells of them. */
 export interface PageFailure {
   readonly vaddr: bigint;
@@ -219,7 +226,26 @@ export class PagerTarget extends EventEmitter<PagerTargetEvents> {
     const { where, errno, action } = told;
     if (action === 'resumed') this.emit('resume', where);
     else if (action === 'retrying') this.emit('stall', where, failureText(errno));
+    else if (action === 'childPoisoned') this.#failChild(told, 'poisoned');
+    else if (action === 'childHeld') this.#failChild(told, 'held');
     else this.#fail(told, action);
+  }
+
+  #failChild({ vaddr, pageCount, errno }: PageFailure, action: ErrorAction): void {
+    const pages = `${pageCount} page${pageCount === 1 ? '' : 's'}`;
+    this.emit(
+      'pageError',
+      new ThawError('PAGE_FAILED', {
+        what: `task ${this.imagePid} has forked a child that cannot be served`,
+        found: FORK_FAILURES[errnoCode(errno) ?? ''] ?? errnoCode(errno) ?? `errno ${errno}`,
+        where: `${pages} missing in it, from ${formatVaddr(vaddr)} on`,
+        hint:
+          action === 'held'
+            ? 'Whoever touches them in the child waits; the task itself goes on'
+            : 'A touch of them in the child is SIGBUS; the task itself goes on',
+      }),
+      action,
+    );
   }
 
   #fail({ vaddr, pageCount, where, errno }: PageFailure, action: ErrorAction): void {

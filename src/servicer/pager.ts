@@ -309,6 +309,9 @@ export class Pager extends EventEmitter<PagerEvents> implements AsyncDisposable 
         this.#lastForkId = Number(packet.a);
         const names = this.#sourceNames.get(target.id) ?? [];
         const child = this.#adopt({ id: Number(packet.a), imagePid: target.imagePid }, names);
+        // Its figures are kept here: a target that forks again and again must not fill the pager.
+        const letGo = (): Promise<void> => child.drop();
+        child.finished.then(letGo).catch(() => {});
         this.emit('fork', target, child.bind(Number(packet.b)));
         break;
       }

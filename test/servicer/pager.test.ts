@@ -266,7 +266,7 @@ describe('a pager refuses', () => {
     );
     for (const path of [directory, makeFifo(), '/dev/null']) {
       await expect(within(add(pager, memory, withSources([path])))).rejects.toEqual(
-        refused('cannot be opened or mapped', 'errno 22'),
+        refused('cannot be opened or mapped', 'EINVAL'),
       );
     }
     const missing = join(directory, 'missing.img');
