@@ -275,32 +275,54 @@ TEST(KilledAtRandom) {
   }
 }
 
-// Nothing that the dead had opened stays open.
-TEST(KilledWorkersLeaveNoDescriptors) {
+int CountDescriptors(pid_t pid) {
+  int count = 0;
+  for (int fd = 0; fd < 256; ++fd) {
+    const std::string path = "/proc/" + std::to_string(pid) + "/fd/" + std::to_string(fd);
+    count += ::faccessat(AT_FDCWD, path.c_str(), F_OK, AT_SYMLINK_NOFOLLOW) == 0 ? 1 : 0;
+  }
+  return count;
+}
+
+// What the pager has: descriptors, memory of its processes in KiB, and the arena.
+struct Holdings {
+  explicit Holdings(const PagerProcesses& pager)
+      : descriptors(CountDescriptors(pager.processes().keeper_pid)),
+        keeper_kib(PrivateKib(pager.processes().keeper_pid)),
+        worker_kib(PrivateKib(pager.processes().worker_pid)),
+        arena_bytes(pager.arena_bytes()) {}
+  int descriptors;
+  long keeper_kib;
+  long worker_kib;
+  uint64_t arena_bytes;
+};
+
+// Nothing of the dead is left, however many they are. Ten workers in a row that die at once make
+// the keeper wait for a second, so another keeper takes over before.
+TEST(KilledAThousandTimesLeavesNothing) {
   TestImage image(kPages);
   Layout(&image);
   LazyTarget target(image, [&](const LazyTarget::Self&) { return Touch(image); });
-  PagerProcesses pager;
+  PagerProcesses pager(PagerProcesses::Stderr::kNone);
   ASSERT_TRUE(pager.Add(1, &target, &image));
-  const auto open = [&] {
-    int count = 0;
-    for (int fd = 0; fd < 4096; ++fd) {
-      const std::string path =
-          "/proc/" + std::to_string(pager.processes().keeper_pid) + "/fd/" + std::to_string(fd);
-      count += ::faccessat(AT_FDCWD, path.c_str(), F_OK, AT_SYMLINK_NOFOLLOW) == 0 ? 1 : 0;
+  const auto kill_workers = [&](int count) {
+    for (int i = 1; i <= count; ++i) {
+      ASSERT_TRUE(pager.ReplaceWorker());
+      if (i % 9 != 0) continue;
+      const pid_t keeper = pager.processes().keeper_pid;
+      ::kill(keeper, SIGKILL);
+      ASSERT_TRUE(pager.WaitWhole(keeper));
     }
-    return count;
   };
-  const auto kill_worker = [&] {
-    const uint64_t takeovers = pager.processes().takeovers;
-    ::kill(pager.processes().worker_pid, SIGKILL);
-    for (int i = 0; i < 5000 && pager.processes().takeovers == takeovers; ++i) ::usleep(1000);
-    EXPECT_EQ(pager.processes().takeovers.load(), takeovers + 1);
-  };
-  kill_worker();
-  const int before = open();
-  for (int i = 0; i < 9; ++i) kill_worker();
-  EXPECT_EQ(open(), before);
+  kill_workers(19);
+  const Holdings before(pager);
+  kill_workers(981);
+  const Holdings after(pager);
+  EXPECT_EQ(pager.processes().takeovers.load(), 1000u);
+  EXPECT_EQ(after.descriptors, before.descriptors);
+  EXPECT_EQ(after.arena_bytes, before.arena_bytes);
+  EXPECT_TRUE(after.keeper_kib < before.keeper_kib + 256);
+  EXPECT_TRUE(after.worker_kib < before.worker_kib + 256);
   target.Go();
   EXPECT_EQ(target.Wait(), kRight);
   EXPECT_TRUE(pager.Close());
