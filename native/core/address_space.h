@@ -129,13 +129,18 @@ class AddressSpace : public std::enable_shared_from_this<AddressSpace> {
   // Fault thread: unregisters everything, closes the uffd, frees all but the figures.
   void Retire(TargetState state);
 
+  // Whether reads that failed are tried again.
+  bool is_retrying() const { return retries_.any(); }
   // Any thread: installs the first missing data page in [first, end) with those that follow it, at
   // most `page_count_max` or one block; `next` is where to go on. Takes the gate.
   Outcome Fill(uint32_t first, uint32_t end, uint32_t page_count_max, Patience patience,
                PageReader* reader, uint32_t* next);
   // Any thread: the same at the target's fill cursor, which goes round all its data pages, and
-  // jumps to where the program reads in order.
-  Outcome FillNext(uint32_t page_count_max, Patience patience, PageReader* reader);
+  // jumps to where the program reads in order. Up to `batch_pages`, in pieces of `piece_pages`: a
+  // thread that waits for one of them goes on when all are there. (It would wait for the next piece
+  // at once, and be woken for each.)
+  Outcome FillNext(uint32_t piece_pages, uint32_t batch_pages, Patience patience,
+                   PageReader* reader);
 
   // Thread of a remote source: installs `run`, whose pages were asked for (`first`: and are claimed
   // for it). What is not installed is missing again, but for pages gone meanwhile. Takes the gate.
@@ -174,8 +179,18 @@ class AddressSpace : public std::enable_shared_from_this<AddressSpace> {
   Outcome InstallAsked(const Extent& extent, const PageRun& run, Figures::Counter* counter);
   Outcome Ask(const Extent& extent, uint32_t page, uint32_t page_count, uint32_t fault_page);
   Outcome ServePoisoned(uint64_t vaddr);
-  Outcome FillRange(uint32_t first, uint32_t end, uint32_t page_count_max, Patience patience,
-                    PageReader* reader, Figures::Counter* counter, uint32_t* next);
+  struct FillStep {
+    uint32_t page_count_max;
+    Patience patience;
+    Figures::Counter* counter;
+    bool in_turn = false;      // makes room for faults
+    HeldWake* held = nullptr;  // of PageRun
+  };
+  Outcome FillRange(uint32_t first, uint32_t end, const FillStep& step, PageReader* reader,
+                    uint32_t* next);
+  Outcome FillPiece(uint32_t first, uint32_t end, const FillStep& step, PageReader* reader,
+                    uint32_t* next);
+  void WakeHeld(const HeldWake& held);
   Outcome InstallRun(const Extent& extent, const PageRun& run, uint32_t first, uint32_t end,
                      Figures::Counter* counter);
   Outcome InstallClaimed(const Extent& extent, const PageRun& run, uint32_t page,

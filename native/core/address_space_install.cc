@@ -85,8 +85,8 @@ Outcome AddressSpace::ServePage(const Extent& extent, uint64_t vaddr, const Tran
 void AddressSpace::RunAhead(uint32_t first, uint32_t page_count, PageReader* reader) {
   const uint32_t end = std::min<uint64_t>(uint64_t{first} + page_count, plan_->data_page_count());
   if (end < plan_->data_page_count()) fill_cursor_.store(end, std::memory_order_relaxed);
-  while (first < end && FillRange(first, end, kWindowPagesMax, Patience::kNoWait, reader,
-                                  &figures_->demand_pages, &first) == Outcome::kDone) {
+  const FillStep step{kWindowPagesMax, Patience::kNoWait, &figures_->demand_pages};
+  while (first < end && FillRange(first, end, step, reader, &first) == Outcome::kDone) {
   }
 }
 
@@ -150,7 +150,7 @@ Outcome AddressSpace::ServeColdFault(uint64_t vaddr, PageReader* reader) {
     const uint32_t first = plan_->FirstPageFrom(image.address);
     uint32_t next;
     outcome =
-        FillRange(first, first + 1, 1, Patience::kWait, reader, &figures_->demand_pages, &next);
+        FillRange(first, first + 1, {1, Patience::kWait, &figures_->demand_pages}, reader, &next);
   }
   if (outcome == Outcome::kDeferred) return outcome;
   // Others may have settled it, or moved it away: whoever waits has to look again.
@@ -183,55 +183,84 @@ Outcome AddressSpace::ServeZero(uint64_t vaddr, uint32_t page_count) {
   }
 }
 
-Outcome AddressSpace::FillNext(uint32_t page_count_max, Patience patience, PageReader* reader) {
+Outcome AddressSpace::FillNext(uint32_t piece_pages, uint32_t batch_pages, Patience patience,
+                               PageReader* reader) {
   const uint32_t count = plan_->data_page_count();
   uint32_t cursor = fill_cursor_.load(std::memory_order_relaxed);
-  for (;;) {
+  uint32_t first, end;
+  do {
     if (retired()) return Outcome::kGone;
     // Not under the gate: a page state that is out of date costs one turn.
-    uint32_t first = states_.FindMissing(cursor, count);
+    first = states_.FindMissing(cursor, count);
     if (first == count) first = states_.FindMissing(0, cursor);
     if (first == count || states_.Get(first) != PageState::kMissing) return Outcome::kNothing;
-    const uint32_t end = std::min(first + page_count_max, count);
+    end = std::min(first + batch_pages, count);
     // Taken, so that fillers do not meet.
-    if (!fill_cursor_.compare_exchange_strong(cursor, end)) continue;
-    uint32_t next = first;
-    return Fill(first, end, page_count_max, patience, reader, &next);
-  }
+  } while (!fill_cursor_.compare_exchange_strong(cursor, end));
+  HeldWake held;
+  FillStep step{piece_pages, patience, &figures_->filled_pages, true};
+  if (batch_pages > piece_pages) step.held = &held;
+  bool done = false;
+  Outcome outcome;
+  uint32_t before;
+  do {
+    before = first;
+    outcome = FillPiece(first, end, step, reader, &first);
+    done = done || outcome == Outcome::kDone;
+    // Pages that have to wait for a retry are passed over.
+  } while (first < end && first > before && outcome != Outcome::kGone);
+  WakeHeld(held);
+  return done && outcome != Outcome::kGone ? Outcome::kDone : outcome;
+}
+
+void AddressSpace::WakeHeld(const HeldWake& held) {
+  if (held.start >= held.end) return;
+  gate_.LockShared();
+  if (!retired()) uffd::Wake(uffd_.get(), {held.start, held.end - held.start});
+  gate_.UnlockShared();
 }
 
 Outcome AddressSpace::Fill(uint32_t first, uint32_t end, uint32_t page_count_max, Patience patience,
                            PageReader* reader, uint32_t* next) {
+  const FillStep step{page_count_max, patience, &figures_->filled_pages, true};
+  return FillPiece(first, end, step, reader, next);
+}
+
+Outcome AddressSpace::FillPiece(uint32_t first, uint32_t end, const FillStep& step,
+                                PageReader* reader, uint32_t* next) {
   const uint64_t start_ns = MonotonicNs();
-  const Outcome outcome =
-      FillRange(first, end, page_count_max, patience, reader, &figures_->filled_pages, next);
+  const Outcome outcome = FillRange(first, end, step, reader, next);
   Add(figures_->fill_ns, MonotonicNs() - start_ns);
   return outcome;
 }
 
-Outcome AddressSpace::FillRange(uint32_t first, uint32_t end, uint32_t page_count_max,
-                                Patience patience, PageReader* reader, Figures::Counter* counter,
-                                uint32_t* next) {
+Outcome AddressSpace::FillRange(uint32_t first, uint32_t end, const FillStep& step,
+                                PageReader* reader, uint32_t* next) {
   *next = first = states_.FindMissing(first, end);
   if (first >= end) return Outcome::kNothing;
   const Extent extent = plan_->extent(plan_->FindExtentOfPage(first));
   const uint32_t page = first - extent.page_index;
-  const uint32_t count = std::min({page_count_max, end - first, extent.page_count - page});
+  const uint32_t count = std::min({step.page_count_max, end - first, extent.page_count - page});
   if (plan_->source(extent.source).remote() != nullptr) {
     uint32_t page_done = page;
     const Outcome outcome = FillRemote(extent, page, count, &page_done);
     *next = extent.page_index + page_done;
     return outcome;
   }
-  if (retries_.MustWait(first)) return Outcome::kDeferred;
-  const PageRun run = reader->Read(*plan_, extent, page, count, patience);
+  if (retries_.MustWait(first)) {
+    *next = first + 1;
+    return Outcome::kDeferred;
+  }
+  PageRun run = reader->Read(*plan_, extent, page, count, step.patience);
   CountCost(reader);
   if (run.error == EAGAIN) return Outcome::kWouldWait;
+  run.held = step.held;
   const uint32_t run_end = run.first_page + run.page_count;
   for (uint32_t at = run.first_page; at < run_end; at += kGatePages) {
     const uint32_t to = std::min(at + kGatePages, run_end);
-    gate_.LockShared();
-    const Outcome outcome = retired() ? Outcome::kGone : InstallRun(extent, run, at, to, counter);
+    step.in_turn ? gate_.LockSharedInTurn() : gate_.LockShared();
+    const Outcome outcome =
+        retired() ? Outcome::kGone : InstallRun(extent, run, at, to, step.counter);
     gate_.UnlockShared();
     if (outcome != Outcome::kDone) return outcome;
   }
@@ -346,8 +375,9 @@ uffd::Result AddressSpace::Install(const Extent& extent, const PageRun& run, uin
   // Never zeros, never a hang: a touch of these pages is SIGBUS from now on.
   if (error != 0) return uffd::Poison(uffd_.get(), range, abi::kPoisonDontWake);
   if (run.zero) return uffd::Zeropage(uffd_.get(), range);
+  if (run.held != nullptr) run.held->Add(range.start, range.length);
   return uffd::Copy(uffd_.get(), range.start, run.source + (page - run.first_page) * kPageSize,
-                    range.length);
+                    range.length, run.held != nullptr ? abi::kCopyDontWake : 0);
 }
 
 void AddressSpace::Settle(uint32_t page_index, uint32_t page_count, PageState state,

@@ -1,9 +1,8 @@
 #include "background_fill.h"
 
-#include <sched.h>
-
 #include <algorithm>
 #include <chrono>
+#include <utility>
 
 #include "clock.h"
 #include "fault_pace.h"
@@ -14,31 +13,28 @@ namespace {
 
 // One piece of work: about as long as a fault may have to wait for it.
 constexpr uint32_t kPiecePages = 16;
+// The same while one fault follows the other: what is copied between two of them.
+constexpr uint32_t kHotPiecePages = 6;
+// Pieces that are told together, where nothing but streams waits for them.
+constexpr uint32_t kCalmBatchPages = 256;
 // The same from a disk, where long reads pay and no fault thread waits.
 constexpr uint32_t kColdPiecePages = 256;
 // Threads that may wait for the disk at once.
 constexpr uint32_t kReaders = 4;
 // Before background work looks again whether it may go on.
 constexpr std::chrono::microseconds kPause(500);
-
 // Before a target is looked at again when nothing of it was missing.
 constexpr uint64_t kRestNs = 10'000'000;
-
-uint32_t CountCpus() {
-  cpu_set_t cpus;
-  if (::sched_getaffinity(0, sizeof(cpus), &cpus) != 0) return 1;
-  return static_cast<uint32_t>(CPU_COUNT(&cpus));
-}
+// Between two looks for something to do by a thread that stays awake: about 10 us.
+constexpr int kSpins = 300;
 
 }  // namespace
 
 void BackgroundFill::Configure(const Options& options) {
   const std::lock_guard<std::mutex> lock(mutex_);
-  const uint32_t threads =
-      options.thread_count != 0 ? options.thread_count : std::min(2u, CountCpus());
-  filler_count_ = std::min(threads - 1, kReaders);
+  const uint32_t threads = options.thread_count != 0 ? options.thread_count : cpu_count_;
+  filler_count_ = std::min(threads, options.thread_count != 0 ? kReaders : 2);
   bytes_per_second_ = options.bytes_per_second;
-  fault_thread_fills_ = bytes_per_second_ == 0;
 }
 
 void BackgroundFill::Start() {
@@ -73,7 +69,6 @@ void BackgroundFill::AddTarget(std::shared_ptr<AddressSpace> space) {
     ++news_;
   }
   changed_.notify_all();
-  servicer_->Wake();
 }
 
 void BackgroundFill::Remove(const AddressSpace* space) {
@@ -118,13 +113,39 @@ void BackgroundFill::Run(uint32_t index) {
     if (RunColdFault(&lock, &reader) || RunPrefetch(&lock, &reader)) continue;
     if (RunFill(&lock, index, &reader)) continue;
     if (news != news_) continue;  // while the lock was not held
-    if (targets_.empty() || index >= std::max(1u, filler_count_)) {
-      // Without a limit: new work and the end wake it.
-      changed_.wait(lock);
+    if (index == 0 && KeepsCpuBusy()) {
+      lock.unlock();
+      for (int i = 0; i < kSpins; ++i) __builtin_ia32_pause();
+      lock.lock();
     } else {
-      changed_.wait_for(lock, kPause);
+      Rest(&lock, index);
     }
   }
+}
+
+void BackgroundFill::Rest(Lock* lock, uint32_t index) {
+  if (index == 0) first_rests_ = true;
+  if (index > 0 && index < filler_count_) helpers_rest_ = true;
+  if (targets_.empty() || index > 0) {
+    // Without a limit: new work, a calm and the end wake it.
+    changed_.wait(*lock);
+  } else {
+    changed_.wait_for(*lock, kPause);
+  }
+  if (index == 0) first_rests_ = false;
+}
+
+// On two CPUs: the target and the fault thread stay together on one while the other is taken. A
+// fault is then two switches on a CPU that is awake; else it is two wake-ups of one that sleeps.
+bool BackgroundFill::KeepsCpuBusy() const {
+  return cpu_count_ == 2 && servicer_->pace().IsHot(MonotonicNs());
+}
+
+void BackgroundFill::StayAwake() {
+  if (cpu_count_ != 2 || !first_rests_.exchange(false)) return;
+  const std::lock_guard<std::mutex> lock(mutex_);
+  ++news_;
+  changed_.notify_all();
 }
 
 bool BackgroundFill::RunColdFault(Lock* lock, PageReader* reader) {
@@ -175,74 +196,53 @@ Outcome BackgroundFill::AdvancePrefetch(PrefetchJob* job, PageReader* reader) {
   return outcome;
 }
 
-// One piece of the fill by a thread of ours; false when there is none to be done now.
+// One piece of the fill; false when there is none to be done now.
 bool BackgroundFill::RunFill(Lock* lock, uint32_t index, PageReader* reader) {
-  if (index >= std::max(1u, filler_count_)) return false;
+  if (index >= filler_count_ || targets_.empty()) return false;
   const uint64_t now_ns = MonotonicNs();
-  if (targets_.empty() || !servicer_->pace().IsCalm(now_ns)) return false;
-  // Where the fault thread fills alone, this one has what comes from the disk.
-  const std::shared_ptr<Target> target =
-      TakeTurn(now_ns, filler_count_ == 0 && fault_thread_fills_);
-  if (target == nullptr || !TakeAllowance(now_ns)) return false;
+  const bool hot = servicer_->pace().IsHot(now_ns);
+  const bool calm = servicer_->pace().IsCalm(now_ns);
+  // The first goes on beside faults, unless it would take the target's only CPU.
+  if (index > 0 ? !calm : hot && cpu_count_ == 1) return false;
+  const std::shared_ptr<Target> target = TakeTurn(now_ns);
+  if (target == nullptr) return false;
   const bool cold = target->cold;
+  const uint32_t piece = cold ? kColdPiecePages : hot ? kHotPiecePages : kPiecePages;
+  const uint32_t batch = calm && bytes_per_second_ == 0 ? kCalmBatchPages : piece;
+  if (!TakeAllowance(now_ns, batch)) return false;
+  if (calm && std::exchange(helpers_rest_, false)) changed_.notify_all();
   lock->unlock();
   const Figures::Counter& stalled_ns = target->space->figures().stalled_ns;
   const uint64_t stalled_before_ns = stalled_ns;
   const Outcome outcome =
-      target->space->FillNext(cold ? kColdPiecePages : kPiecePages, Patience::kWait, reader);
+      target->space->FillNext(piece, batch, cold ? Patience::kWait : Patience::kNoWait, reader);
   EndTurn(target.get(), outcome);
   lock->lock();
-  if (cold && stalled_ns == stalled_before_ns) {
-    target->cold = false;
-    servicer_->Wake();
-  }
-  return outcome == Outcome::kDone;
+  target->cold = outcome == Outcome::kWouldWait || (cold && stalled_ns != stalled_before_ns);
+  return outcome == Outcome::kDone || outcome == Outcome::kWouldWait;
 }
 
-bool BackgroundFill::Step(PageReader* reader) {
-  std::shared_ptr<Target> target;
-  {
-    const std::lock_guard<std::mutex> lock(mutex_);
-    if (!fault_thread_fills_) return false;
-    const uint64_t now_ns = MonotonicNs();
-    for (size_t i = 0; i < targets_.size() && (target == nullptr || target->cold); ++i) {
-      target = TakeTurn(now_ns, false);
-    }
-    if (target == nullptr || target->cold) return false;
-  }
-  const Outcome outcome = target->space->FillNext(kPiecePages, Patience::kNoWait, reader);
-  if (outcome == Outcome::kWouldWait) {
-    const std::lock_guard<std::mutex> lock(mutex_);
-    target->cold = true;
-    ++news_;
-    changed_.notify_all();
-    return true;
-  }
-  EndTurn(target.get(), outcome);
-  return outcome == Outcome::kDone;
-}
-
-std::shared_ptr<BackgroundFill::Target> BackgroundFill::TakeTurn(uint64_t now_ns, bool cold_only) {
+std::shared_ptr<BackgroundFill::Target> BackgroundFill::TakeTurn(uint64_t now_ns) {
   for (size_t i = 0; i < targets_.size(); ++i) {
     const std::shared_ptr<Target>& target = targets_[turn_++ % targets_.size()];
-    if (target->rests_until_ns <= now_ns && (target->cold || !cold_only)) return target;
+    if (target->rests_until_ns <= now_ns) return target;
   }
   return nullptr;
 }
 
 // Whether the rate allows a piece of work now; if so, it is taken into account.
-bool BackgroundFill::TakeAllowance(uint64_t now_ns) {
+bool BackgroundFill::TakeAllowance(uint64_t now_ns, uint32_t page_count) {
   if (bytes_per_second_ == 0) return true;
   if (now_ns < allowed_from_ns_) return false;
   constexpr uint64_t kSecondNs = 1'000'000'000;
-  allowed_from_ns_ = now_ns + kPiecePages * kPageSize * kSecondNs / bytes_per_second_;
+  allowed_from_ns_ = now_ns + page_count * kPageSize * kSecondNs / bytes_per_second_;
   return true;
 }
 
 void BackgroundFill::EndTurn(Target* target, Outcome outcome) {
   const std::shared_ptr<AddressSpace>& space = target->space;
-  if (outcome == Outcome::kNothing) {
-    // Everything is in flight; what cannot be installed comes back.
+  if (outcome == Outcome::kNothing || (outcome == Outcome::kDeferred && space->is_retrying())) {
+    // Everything is in flight, or waits for a retry.
     const std::lock_guard<std::mutex> lock(mutex_);
     target->rests_until_ns = MonotonicNs() + kRestNs;
   }

@@ -1,10 +1,9 @@
 // Brings in what nobody has asked for yet, whole targets in turn and ranges on request, and what
 // has been asked for but has to come from the disk.
 //
-// Threads of its own, and the fault thread while that has nothing better to do (Step): a thread
-// that fills between looks for faults needs no waking when one comes. All make room for faults
-// (FaultPace), and the others spread only while there are none. Thread-safety: all public calls
-// from any thread.
+// Threads of its own. The first goes on beside faults, in pieces that fit between two of them; the
+// others join it when for a while none has come but in order (FaultPace). Thread-safety: all public
+// calls from any thread.
 #ifndef THAW_NATIVE_CORE_BACKGROUND_FILL_H_
 #define THAW_NATIVE_CORE_BACKGROUND_FILL_H_
 
@@ -18,6 +17,7 @@
 #include <vector>
 
 #include "address_space.h"
+#include "cpus.h"
 #include "fault_servicer.h"
 #include "page_reader.h"
 
@@ -30,7 +30,7 @@ class BackgroundFill : public BackgroundWork {
   ~BackgroundFill() { Stop(); }
 
   struct Options {
-    uint32_t thread_count = 0;      // that fill at once, the fault thread included; 0: by the CPUs
+    uint32_t thread_count = 0;      // that fill at once; 0: two, or one on one CPU
     uint64_t bytes_per_second = 0;  // of the fill; 0: unlimited
   };
 
@@ -47,7 +47,7 @@ class BackgroundFill : public BackgroundWork {
                 uint64_t request_id);
 
   // BackgroundWork, for the fault thread.
-  bool Step(PageReader* reader) override;
+  void StayAwake() override;
   void ServeColdFault(ColdFault fault) override;
 
  private:
@@ -63,26 +63,28 @@ class BackgroundFill : public BackgroundWork {
   // A target that is being filled.
   struct Target {
     std::shared_ptr<AddressSpace> space;
-    bool cold = false;  // the fault thread found that its bytes have to come from the disk
+    bool cold = false;  // its bytes have to come from the disk
     uint64_t rests_until_ns = 0;
   };
   using Lock = std::unique_lock<std::mutex>;
 
   void Run(uint32_t index);
+  void Rest(Lock* lock, uint32_t index);
+  bool KeepsCpuBusy() const;
   bool RunColdFault(Lock* lock, PageReader* reader);
   bool RunPrefetch(Lock* lock, PageReader* reader);
   bool RunFill(Lock* lock, uint32_t index, PageReader* reader);
   Outcome AdvancePrefetch(PrefetchJob* job, PageReader* reader);
-  std::shared_ptr<Target> TakeTurn(uint64_t now_ns, bool cold_only);
-  bool TakeAllowance(uint64_t now_ns);
+  std::shared_ptr<Target> TakeTurn(uint64_t now_ns);
+  bool TakeAllowance(uint64_t now_ns, uint32_t page_count);
   void EndTurn(Target* target, Outcome outcome);
   void Tell(const std::shared_ptr<AddressSpace>& space, bool gone);
   void Remove(const AddressSpace* space);
 
   PagerEventSink sink_;
   FaultServicer* const servicer_;
-  uint32_t filler_count_ = 1;  // threads of ours that fill
-  bool fault_thread_fills_ = true;
+  const uint32_t cpu_count_ = CountCpus();
+  uint32_t filler_count_ = 1;  // threads that fill
   uint64_t bytes_per_second_ = 0;
   std::vector<std::thread> threads_;
   std::mutex mutex_;
@@ -94,6 +96,8 @@ class BackgroundFill : public BackgroundWork {
   uint64_t allowed_from_ns_ = 0;  // when the next piece may begin, at a limited rate
   uint64_t news_ = 0;             // counts what the threads have to know of
   bool stopping_ = false;
+  bool helpers_rest_ = false;             // threads that join it in a calm
+  std::atomic<bool> first_rests_{false};  // the thread that goes on beside faults
 };
 
 }  // namespace thaw

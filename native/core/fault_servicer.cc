@@ -2,7 +2,6 @@
 
 #include <fcntl.h>
 #include <poll.h>
-#include <sched.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
@@ -12,6 +11,7 @@
 #include <csignal>
 
 #include "clock.h"
+#include "cpus.h"
 #include "kill_point.h"
 #include "thread_name.h"
 #include "uffd.h"
@@ -48,11 +48,6 @@ int Watch(int epoll, int fd, uint64_t key) {
   return ::epoll_ctl(epoll, EPOLL_CTL_ADD, fd, &event) == 0 ? 0 : errno;
 }
 
-int CountCpus() {
-  cpu_set_t cpus;
-  return ::sched_getaffinity(0, sizeof(cpus), &cpus) == 0 ? CPU_COUNT(&cpus) : 1;
-}
-
 short Poll(int fd) {
   pollfd poll{fd, POLLIN, 0};
   return ::poll(&poll, 1, 0) > 0 ? poll.revents : 0;
@@ -76,7 +71,8 @@ void MakeNonBlocking(int fd) { ::fcntl(fd, F_SETFL, ::fcntl(fd, F_GETFL) | O_NON
 int FaultServicer::Start(BackgroundWork* background,
                          std::vector<std::shared_ptr<AddressSpace>> recovered) {
   background_ = background;
-  can_spin_ = CountCpus() > 1;
+  // On fewer it would take the CPU of the target or that of the fill.
+  can_spin_ = CountCpus() > 2;
   epoll_ = Fd(::epoll_create1(EPOLL_CLOEXEC));
   wake_ = Fd(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
   if (!epoll_.valid() || !wake_.valid()) return errno;
@@ -209,12 +205,12 @@ void FaultServicer::Run() {
   epoll_event events[kEventsMax];
   while (!stopping_) {
     const bool hot = can_spin_ && pace_.IsHot(MonotonicNs());
-    const int wait_ms = hot || may_have_work_ ? 0 : WaitMsMax();
+    const int wait_ms = hot ? 0 : WaitMsMax();
     const int count = ::epoll_wait(epoll_.get(), events, kEventsMax, wait_ms);
     for (int i = 0; i < count; ++i) HandleEvent(events[i].data.u64, events[i].events);
     RetryDeferred();
     if (probing_ && MonotonicNs() >= next_probe_ns_) ProbeTargets();
-    if (count == 0) PassTime();
+    if (count == 0 && hot) LookForNext();
   }
 }
 
@@ -233,20 +229,14 @@ void FaultServicer::HandleEvent(uint64_t key, uint32_t events) {
   last_served_ = served;
 }
 
-// Nothing has come. While the next fault is near, looks for it where the last one was, a few times
-// before the others are asked; otherwise there is time for background work.
-void FaultServicer::PassTime() {
-  if (!can_spin_ || !pace_.IsHot(MonotonicNs())) {
-    may_have_work_ = background_->Step(&reader_);
-    return;
-  }
+// Nothing has come, but the next fault is near: looks for it where the last one was, a few times
+// before the others are asked.
+void FaultServicer::LookForNext() {
   if (last_served_ == nullptr || last_served_->space->retired()) return;
   for (int i = 0; i < kSpinReads; ++i) {
     if (ReadAndServe(last_served_)) return;
   }
 }
-
-void FaultServicer::Wake() { ::eventfd_write(wake_.get(), 1); }
 
 // Without targets the wait has no limit: the wake-up ends it.
 int FaultServicer::WaitMsMax() const {
@@ -299,8 +289,7 @@ void FaultServicer::TellSettled(Served* served, uint64_t request_id) {
 void FaultServicer::HandleNotices() {
   eventfd_t ignored;
   ::eventfd_read(wake_.get(), &ignored);
-  probing_ = true;        // there may be a new target
-  may_have_work_ = true;  // or more to fill
+  probing_ = true;  // there may be a new target
   std::vector<Notice> notices;
   {
     const std::lock_guard<std::mutex> lock(mutex_);
@@ -344,7 +333,7 @@ bool FaultServicer::ReadAndServe(const std::shared_ptr<Served>& served) {
     const size_t count = read.ok() ? static_cast<size_t>(read.value) : 0;
     if (count > 0) THAW_KILL_POINT(kMessagesRead);
     ApplyBatch(served.get());
-    space->gate().UnlockExclusive();
+    space->gate().UnlockExclusive(count > 0);
     TellForks();
     if (count == 0) break;
     found = true;
@@ -429,6 +418,7 @@ Outcome FaultServicer::ServeOne(Served* served, uint64_t vaddr, uint64_t read_ns
   bool in_order = false;
   const Outcome outcome = space->ServeFault(vaddr, &reader_, &in_order);
   const uint64_t now_ns = MonotonicNs();
+  if (!in_order && pace_.IsHot(now_ns)) background_->StayAwake();
   pace_.NoteFault(now_ns, in_order);
   switch (outcome) {
     case Outcome::kDone:
@@ -587,6 +577,8 @@ void FaultServicer::Finish(Served* served, TargetState state) {
   space->Retire(state);
   served->deferred.clear();
   served->awaited.clear();
+  // What the fill has found, too: perhaps it is why the target ended.
+  TellErrors(space);
   TellEnd(*space);
 }
 

@@ -28,12 +28,12 @@ struct ColdFault {
   uint64_t read_ns;  // when its message was read
 };
 
-// What the fault thread leaves to others, and what it does while no fault comes.
+// What the fault thread leaves to others.
 class BackgroundWork {
  public:
   virtual ~BackgroundWork() = default;
-  // One short piece of work that never waits; false when there is none.
-  virtual bool Step(PageReader* reader) = 0;
+  // Faults that nobody foresees come one after the other.
+  virtual void StayAwake() = 0;
   virtual void ServeColdFault(ColdFault fault) = 0;
 };
 
@@ -66,8 +66,6 @@ class FaultServicer {
   // Targets that are still missing pages.
   size_t CountServing();
 
-  // Has the fault thread look for background work.
-  void Wake();
   const FaultPace& pace() const { return pace_; }
 
  private:
@@ -93,7 +91,7 @@ class FaultServicer {
   void HandleNotices();
   void TellSettled(Served* served, uint64_t request_id);
   void HandleEvent(uint64_t key, uint32_t events);
-  void PassTime();
+  void LookForNext();
   bool ReadAndServe(const std::shared_ptr<Served>& served);
   void ServeFaults(Served* served, const abi::Message* messages, size_t count, uint64_t read_ns);
   Outcome ServeOne(Served* served, uint64_t vaddr, uint64_t read_ns);
@@ -135,8 +133,7 @@ class FaultServicer {
   std::vector<PagerEvent> forks_;                       // fault thread only: to be passed on
   PageReader reader_;                                   // fault thread only
   std::shared_ptr<Served> last_served_;  // fault thread only: where the next fault is likely
-  bool may_have_work_ = false;           // fault thread only: that the background work has some
-  bool can_spin_ = false;                // on a single CPU the target would have to wait for that
+  bool can_spin_ = false;                // while the next fault is near
   bool probing_ = false;                 // fault thread only
   uint64_t next_probe_ns_ = 0;           // fault thread only
 };

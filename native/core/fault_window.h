@@ -59,7 +59,7 @@ class FaultWindow {
  private:
   static constexpr uint32_t kGroupPages = kWindowPagesMax;
   static constexpr uint32_t kAheadPagesMax = 240;
-  static constexpr uint64_t kReachPages = 1024;
+  static constexpr uint64_t kReachPages = 16384;
 
   struct Stream {
     uint64_t next = 0;  // where the next fault is expected; 0: unused

@@ -14,6 +14,7 @@
 #include <atomic>
 #include <cstdint>
 
+#include "clock.h"
 #include "syscall.h"
 
 namespace thaw {
@@ -22,14 +23,28 @@ class Gate {
  public:
   void LockShared() {
     uint32_t state = state_.load(std::memory_order_relaxed);
-    for (;;) {
+    for (int spins = 0;; ++spins) {
       if (state & kExclusive) {
-        Sleep(state);
+        Wait(spins, state);
         state = state_.load(std::memory_order_relaxed);
       } else if (state_.compare_exchange_weak(state, state + 1, std::memory_order_acquire)) {
         return;
       }
     }
+  }
+
+  // The same for background work. While one fault follows the other it begins right after one was
+  // read: the next is some time away then, and does not meet it.
+  void LockSharedInTurn() {
+    const uint64_t start_ns = MonotonicNs();
+    const uint32_t used = used_turn_.load(std::memory_order_relaxed);
+    for (uint64_t now_ns = start_ns; now_ns - start_ns < kTurnMaxNs; now_ns = MonotonicNs()) {
+      const uint64_t last_ns = last_turn_ns_.load(std::memory_order_relaxed);
+      if (turns_.load(std::memory_order_relaxed) != used || now_ns > last_ns + kTurnMaxNs) break;
+      __builtin_ia32_pause();
+    }
+    used_turn_.store(turns_.load(std::memory_order_relaxed), std::memory_order_relaxed);
+    LockShared();
   }
 
   void UnlockShared() {
@@ -40,16 +55,17 @@ class Gate {
   void LockExclusive() {
     uint32_t state = state_.fetch_or(kExclusive, std::memory_order_acquire) | kExclusive;
     for (int spins = 0; state != kExclusive; ++spins) {
-      if (spins < kSpins) {
-        __builtin_ia32_pause();
-      } else {
-        Sleep(state);
-      }
+      Wait(spins, state);
       state = state_.load(std::memory_order_acquire);
     }
   }
 
-  void UnlockExclusive() {
+  // `turn`: that background work may have one, since faults were read.
+  void UnlockExclusive(bool turn = false) {
+    if (turn) {
+      last_turn_ns_.store(MonotonicNs(), std::memory_order_relaxed);
+      turns_.fetch_add(1, std::memory_order_relaxed);
+    }
     state_.fetch_and(~kExclusive);
     WakeSleepers();
   }
@@ -58,6 +74,16 @@ class Gate {
   static constexpr uint32_t kExclusive = 1u << 31;
   // About as long as a copy of 64 KiB takes, beyond which sleeping is cheaper than a core.
   static constexpr int kSpins = 1000;
+  // Longest wait for a turn: faults that come less often are not met by waiting for them.
+  static constexpr uint64_t kTurnMaxNs = 30'000;
+
+  void Wait(int spins, uint32_t state) {
+    if (spins < kSpins) {
+      __builtin_ia32_pause();
+    } else {
+      Sleep(state);
+    }
+  }
 
   // Without a limit: the other side holds the gate for one copy, or for one read and its
   // application.
@@ -73,6 +99,9 @@ class Gate {
 
   std::atomic<uint32_t> state_{0};
   std::atomic<uint32_t> sleepers_{0};
+  std::atomic<uint32_t> turns_{0};
+  std::atomic<uint32_t> used_turn_{0};
+  std::atomic<uint64_t> last_turn_ns_{0};
 };
 
 }  // namespace thaw

@@ -5,6 +5,7 @@
 #ifndef THAW_NATIVE_CORE_PAGE_READER_H_
 #define THAW_NATIVE_CORE_PAGE_READER_H_
 
+#include <algorithm>
 #include <cstdint>
 #include <utility>
 #include <vector>
@@ -12,6 +13,17 @@
 #include "plan.h"
 
 namespace thaw {
+
+// Addresses whose waiters are not woken page by page; whoever owns it wakes them.
+struct HeldWake {
+  uint64_t start = ~uint64_t{0};
+  uint64_t end = 0;
+
+  void Add(uint64_t from, uint64_t byte_length) {
+    start = std::min(start, from);
+    end = std::max(end, from + byte_length);
+  }
+};
 
 // Pages of one extent that stand together and come from one place.
 struct PageRun {
@@ -21,6 +33,7 @@ struct PageRun {
   uint64_t source = 0;  // address of the bytes, for UFFDIO_COPY
   int error = 0;        // positive errno: these pages cannot be produced (EBADMSG: corrupt block;
                         // EILSEQ: another checksum; EAGAIN: not without waiting)
+  HeldWake* held = nullptr;  // of those who wait for these pages; null: they are woken at once
 };
 
 // What reading has cost since it was last asked for.

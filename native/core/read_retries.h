@@ -39,6 +39,8 @@ class ReadRetries {
 
   // Whether the read of the block with data page `page` is to wait. Costs nothing where none does.
   bool MustWait(uint32_t page) const;
+  // Whether any has to.
+  bool any() const { return any_.load(std::memory_order_acquire); }
 
   // What follows from a read of `source` for `count` data pages from `first` on, that ended with
   // `error` (0: it succeeded).

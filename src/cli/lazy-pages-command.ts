@@ -31,7 +31,7 @@ every option of CRIU; these have an effect:
       --persist            go on after a restore, and serve any number at once; -D may be repeated
       --fill on|off        bring in behind the tasks what they do not touch (default: on)
       --fill-rate SIZE     most bytes a second of that, such as 100M (default: unlimited)
-      --fill-threads N     threads of that, 1 to 5 (default: 2, or 1 on one CPU)
+      --fill-threads N     threads of that, 1 to 4 (default: 2, or 1 on one CPU)
       --window SIZE        most bytes at one fault, 4K to 64K (default: 64K; with --fill off 4K)
       --on-error POLICY    pages that cannot be produced: poison (default; a touch is SIGBUS), stop
                            or kill the task as well

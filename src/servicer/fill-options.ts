@@ -4,16 +4,16 @@
 import { PAGE_SIZE } from '../address.js';
 import { ThawError } from '../errors.js';
 
-/** The largest `fillThreads`: the thread that serves faults, and four readers. */
-export const FILL_THREADS_MAX = 5;
+/** The largest `fillThreads`. */
+export const FILL_THREADS_MAX = 4;
 /** The largest `windowBytes`. */
 export const WINDOW_BYTES_MAX = 65_536;
 
 /** How a pager fills what nobody has asked for yet. */
 export interface PagerOptions {
   /**
-   * Threads that fill at the same time, from 1 to 5, the one that serves faults included: it fills
-   * while no fault comes, and the others join it only then.
+   * Threads that fill at the same time, from 1 to 4. The first makes room for faults that nobody
+   * foresees, the others rest while there are any.
    * @default 2, or 1 on a single CPU
    */
   readonly fillThreads?: number | undefined;

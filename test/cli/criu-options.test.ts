@@ -90,7 +90,7 @@ describe('parseLazyPagesFlags', () => {
     ['--fill maybe', /--fill is .*expected on or off, found maybe/],
     ['--fill-rate 0', /--fill-rate is .*found 0/],
     ['--fill-rate 1.5M', /found 1.5M/],
-    ['--fill-threads 6', /--fill-threads is .*expected 1 to 5, found 6/],
+    ['--fill-threads 5', /--fill-threads is .*expected 1 to 4, found 5/],
     ['--window 68K', /--window is .*4096 to 65536 bytes.*found 68K/],
     ['--fill off --fill-threads 2', /--fill-threads has no effect with --fill off/],
   ])('refuses %s', (text, message) => {

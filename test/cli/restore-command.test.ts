@@ -233,7 +233,7 @@ describe('thaw restore refuses', () => {
       'expected 1 to 9007199254740991 bytes, such as 64K, found 0',
     ],
     [['restore', 'fixtures/redis', '--fill-rate', 'fast'], 'such as 64K, found fast'],
-    [['restore', 'fixtures/redis', '--fill-threads', '6'], 'expected 1 to 5, found 6'],
+    [['restore', 'fixtures/redis', '--fill-threads', '5'], 'expected 1 to 4, found 5'],
     [['restore', 'fixtures/redis', '--window', '68K'], 'a multiple of 4096 from 4096 to 65536'],
     [['restore', 'fixtures/redis', '--window', '5000'], 'found 5000'],
     [

@@ -1,0 +1,19 @@
+// How many CPUs this process may use.
+#ifndef THAW_NATIVE_CORE_CPUS_H_
+#define THAW_NATIVE_CORE_CPUS_H_
+
+#include <sched.h>
+
+#include <cstdint>
+
+namespace thaw {
+
+inline uint32_t CountCpus() {
+  cpu_set_t cpus;
+  if (::sched_getaffinity(0, sizeof(cpus), &cpus) != 0) return 1;
+  return static_cast<uint32_t>(CPU_COUNT(&cpus));
+}
+
+}  // namespace thaw
+
+#endif  // THAW_NATIVE_CORE_CPUS_H_
