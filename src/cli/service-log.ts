@@ -15,6 +15,7 @@ const MICROSECONDS_DIGITS = 6;
 /** A log. Owns its file; stdout and stderr stay open. */
 export class ServiceLog {
   readonly #startedMs = performance.now();
+  readonly #told = new WeakSet<Error>();
 
   private constructor(
     /** Where it goes. */
@@ -49,8 +50,12 @@ export class ServiceLog {
     }
   }
 
-  /** A failure. */
+  /** A failure; told once, however many it concerns. */
   error(error: unknown): void {
+    if (error instanceof Error) {
+      if (this.#told.has(error)) return;
+      this.#told.add(error);
+    }
     const text = error instanceof ThawError ? `${error.code}: ${error.message}` : String(error);
     this.#write(VERBOSITY.error, `Error: ${text}`);
   }

@@ -213,6 +213,7 @@ describe('a server that stays away', () => {
     }
     await endTasks(target.pids, restored);
     expect(await within(daemon.ended, 10_000)).toBe(1);
+    expect(linesWith('Error: SOURCE_LOST')).toHaveLength(1);
   });
 
   test('is not waited for again and again: a connection that brings nothing is none', async () => {
@@ -261,9 +262,9 @@ describe('a server that stays away', () => {
     proxy.cut();
     giveOrder(target, 'look');
     expect(await readSurvey(target)).not.toEqual([]);
-    expect(linesWith('Error: SOURCE_LOST')).toHaveLength(1);
     await endTasks(target.pids, restored);
     expect(await within(daemon.ended, 10_000)).toBe(1);
+    expect(linesWith('Error: SOURCE_LOST')).toHaveLength(1);
   });
 });
 
