@@ -68,7 +68,7 @@ export class AnnouncementReader {
         } else if (this.#pid === undefined) this.#takeWord(message);
         else this.#takeDescriptor(this.#pid, message);
       } catch (error) {
-        this.#finish(error);
+        this.#finish(toReceiveError(error));
       }
     }
   }
@@ -110,6 +110,16 @@ export class AnnouncementReader {
 function closeAll(fds: readonly number[], pidfd: number | undefined): void {
   for (const fd of fds) native.closeFd(fd);
   if (pidfd !== undefined) native.closeFd(pidfd);
+}
+
+/** Of a stream, a message is cut for one reason only: its descriptors find no place. */
+function toReceiveError(error: unknown): unknown {
+  if (!(error instanceof ThawError && error.code === 'EMSGSIZE')) return error;
+  return new ThawError('EMFILE', {
+    what: 'a descriptor that came over the lazy-pages socket could not be received',
+    hint: 'Raise the limit of open files (ulimit -n), or end some of the restores that are under way',
+    cause: error,
+  });
 }
 
 function malformed(found: string): ThawError {

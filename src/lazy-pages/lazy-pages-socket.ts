@@ -36,7 +36,9 @@ export class LazyPagesSocket {
   readonly path: string;
   readonly #fd: number;
   readonly #inode: bigint;
-  readonly #watcher: FdWatcher;
+  readonly #handlers: SocketHandlers;
+  #watcher: FdWatcher;
+  #acceptRetry: NodeJS.Timeout | undefined;
   readonly #nameWatcher: FSWatcher | undefined;
   #open = true;
 
@@ -44,7 +46,8 @@ export class LazyPagesSocket {
     this.path = path;
     this.#fd = fd;
     this.#inode = inodeOf(path);
-    this.#watcher = new native.FdWatcher(fd, () => this.#accept(handlers));
+    this.#handlers = handlers;
+    this.#watcher = this.#watch();
     this.#nameWatcher = watchName(path, () => {
       if (!this.#open || this.#hasName()) return;
       // Whoever takes a name removes it first: which of the two it was shows a moment later.
@@ -95,6 +98,7 @@ export class LazyPagesSocket {
     if (!this.#open) return;
     this.#open = false;
     this.#watcher.close();
+    clearTimeout(this.#acceptRetry);
     this.#nameWatcher?.close();
     native.closeFd(this.#fd);
     if (this.#hasName()) unlinkSync(this.path);
@@ -104,16 +108,31 @@ export class LazyPagesSocket {
     return statOf(this.path)?.ino === Number(this.#inode);
   }
 
-  #accept({ connected, refused }: SocketHandlers): void {
+  #watch(): FdWatcher {
+    return new native.FdWatcher(this.#fd, () => this.#accept());
+  }
+
+  /** Looks again later: whoever could not be accepted still waits. Told once, until somebody is. */
+  #retryAccept(cause: unknown): void {
+    if (this.#acceptRetry === undefined) this.#handlers.refused(acceptError(this.path, cause));
+    this.#watcher.close();
+    this.#acceptRetry = setTimeout(() => {
+      this.#watcher = this.#watch();
+    }, ACCEPT_RETRY_MS);
+  }
+
+  #accept(): void {
+    const { connected, refused } = this.#handlers;
     while (this.#open) {
       let peer: AcceptedPeer | null;
       try {
         peer = native.unixAccept(this.#fd);
       } catch (error) {
-        refused(error);
+        this.#retryAccept(error);
         return;
       }
       if (peer === null) return;
+      this.#acceptRetry = undefined;
       if (peer.uid === ROOT || peer.uid === process.getuid?.()) {
         connected(peer);
         continue;
@@ -133,6 +152,20 @@ export class LazyPagesSocket {
 
 /** What another daemon needs at most from the removal of a name to its own. */
 const TAKING_MS = 200;
+
+/** Before an accept that failed is tried again, for want of a descriptor as a rule. */
+const ACCEPT_RETRY_MS = 500;
+
+function acceptError(path: string, cause: unknown): ThawError {
+  const { code = 'SYSCALL_FAILED' } = cause as Partial<ThawError>;
+  return new ThawError(code, {
+    what: 'a peer cannot be accepted, and waits',
+    found: code,
+    where: path,
+    hint: 'Where no descriptor is left, raise the limit of open files (ulimit -n), or end some peers',
+    cause,
+  });
+}
 
 /** Calls `changed` whenever the name may be another's; never, where the kernel has no watch left. */
 function watchName(path: string, changed: () => void): FSWatcher | undefined {

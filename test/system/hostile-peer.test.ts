@@ -2,7 +2,7 @@
  * Peers of `thaw lazy-pages` that are no `criu restore`, on its real socket: each is refused with a
  * reason, the daemon goes on, and whoever is honest is served with right bytes.
  */
-import { spawn } from 'node:child_process';
+import { execFileSync, spawn } from 'node:child_process';
 import { chmodSync, closeSync, existsSync, openSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -241,6 +241,27 @@ test('those who say nothing, or half of it, keep nobody waiting', async () => {
     (await connect()).word(PID, 3);
     (await connect()).word(PID);
   }
+  await expectService();
+});
+
+test('a daemon without descriptors says so once, and goes on when there are some', async () => {
+  const { pid = -1 } = daemon.child;
+  const limit = (value: number): unknown =>
+    execFileSync('prlimit', ['--pid', String(pid), `--nofile=${value}:`]);
+  await sleep(200); // what was served last is let go of
+  const before = log().length;
+  limit(openDescriptors(pid).length + 6);
+  const some = await Promise.all(Array.from({ length: 12 }, connect));
+  await until('a reason', () => log().slice(before).includes('EMFILE'));
+  await sleep(1_200);
+  const said = log().slice(before);
+  expect(said.match(/Error: /g)).toHaveLength(1);
+  expect(said).toMatch(/Error: EMFILE: a peer cannot be accepted, and waits: .*ulimit -n/);
+  some[0]?.announce(PID, 0);
+  await until('a reason', () => log().slice(before).includes('could not be received'));
+  for (const client of some) client.hangUp();
+  await until('their end', () => linesWith('then the end') >= 11);
+  limit(4096);
   await expectService();
 });
 
