@@ -2,9 +2,12 @@ import { spawn } from 'node:child_process';
 import { fstatSync, readSync, writeSync } from 'node:fs';
 import { constants } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
 import { Worker } from 'node:worker_threads';
 import { describe, expect, it } from 'vitest';
 import { type FdWatcher, native } from '../src/native.js';
+import { until } from './support/process-facts.js';
 
 const ADDON = new URL('../build/Release/thaw.node', import.meta.url).pathname;
 
@@ -133,6 +136,25 @@ describe('FdWatcher', () => {
     new native.FdWatcher(there, () => {}).close();
     native.closeFd(here);
     native.closeFd(there);
+  });
+
+  it('lets go of its function and of itself once it is closed', async () => {
+    setFlagsFromString('--expose-gc');
+    const gc = runInNewContext('gc') as () => void;
+    const owners = Array.from({ length: 20 }, () => {
+      const [here, there] = native.socketpair();
+      // As its owners use it: the function reaches the watcher.
+      const owner: { watcher?: FdWatcher } = {};
+      owner.watcher = new native.FdWatcher(there, () => owner.watcher?.close());
+      owner.watcher.close();
+      native.closeFd(here);
+      native.closeFd(there);
+      return new WeakRef(owner);
+    });
+    await until('the collection', () => {
+      gc();
+      return owners.every((owner) => owner.deref() === undefined);
+    });
   });
 
   it('ends with its worker, whether open, ready or closing', async () => {

@@ -45,11 +45,13 @@ void FdWatcher::OnReady(uv_poll_t* handle, int status, int) {
 
 void FdWatcher::CallBack(int error) {
   Napi::HandleScope scope(Env());
-  const napi_value receiver = Value();  // keeps this object alive through its own close()
+  // Both stay alive through this object's own close().
+  const napi_value receiver = Value();
+  const napi_value callback = callback_.Value();
   // libuv has stopped the handle when it reports an error: nothing would ever come again.
   if (error != 0) Stop();
   napi_value argument = Napi::Number::New(Env(), error);
-  if (napi_make_callback(Env(), context_, receiver, callback_.Value(), 1, &argument, nullptr) !=
+  if (napi_make_callback(Env(), context_, receiver, callback, 1, &argument, nullptr) !=
       napi_pending_exception) {
     return;
   }
@@ -82,6 +84,7 @@ void FdWatcher::Stop() {
   poll_->owner = nullptr;
   ClosePoll(poll_);
   poll_ = nullptr;
+  callback_.Reset();  // what it refers to may refer to this object
   Unref();
 }
 
