@@ -1,6 +1,6 @@
 /** The shared memory of a pager that another process started: its figures from outside. */
-import { closeSync, openSync, readdirSync, readlinkSync } from 'node:fs';
-import { readFigures, type TargetFigures } from '../../src/servicer/figures.js';
+import { closeSync, fstatSync, openSync, readdirSync, readlinkSync } from 'node:fs';
+import { readFigures, readTakeovers, type TargetFigures } from '../../src/servicer/figures.js';
 import { childrenOf, groupOf, runningComm, until } from './process-facts.js';
 
 /** Targets of one test's restore, forked children included. */
@@ -14,6 +14,14 @@ export class ObservedPager implements Disposable {
   private constructor(pgid: number, arena: number) {
     this.pgid = pgid;
     this.#arena = arena;
+  }
+
+  /** A pager that runs, by the id of its process group. */
+  static of(pgid: number): ObservedPager {
+    const [any] = groupOf(pgid);
+    const arena = any === undefined ? undefined : openArena(any);
+    if (arena === undefined) throw new Error(`there is no pager ${pgid}`);
+    return new ObservedPager(pgid, arena);
   }
 
   /** Waits for the pager that a process starts. */
@@ -44,6 +52,16 @@ export class ObservedPager implements Disposable {
     if (all.length === 0) return undefined;
     const serving = all.filter(({ state }) => state === 'serving');
     return serving.reduce((sum, { missingPages }) => sum + missingPages, 0);
+  }
+
+  /** Memory of the arena that is in use. */
+  get arenaBytes(): number {
+    return fstatSync(this.#arena).blocks * 512;
+  }
+
+  /** How often another worker took over. */
+  get takeovers(): number {
+    return readTakeovers(this.#arena);
   }
 
   /** Whether none of its processes runs any more. */
