@@ -28,6 +28,8 @@ process.stdout.on('error', (cause: NodeJS.ErrnoException) => {
 const program = new Command('thaw')
   .description('Lazy restore of process checkpoints: start at once, bring each page when touched')
   .version(version, '-V, --version')
+  // Their arguments would leave no room beside them.
+  .configureHelp({ subcommandTerm: (command) => command.name() })
   .showHelpAfterError('(--help lists commands and options)')
   // What stands behind a command is the command's: `lazy-pages` has options of its own.
   .enablePositionalOptions()

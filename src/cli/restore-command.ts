@@ -67,7 +67,10 @@ export function addRestoreCommand(program: Command): void {
     );
   addFillOptions(command)
     .addOption(
-      new Option('--on-error <policy>', 'pages that cannot be produced: SIGBUS; or the task, too')
+      new Option(
+        '--on-error <policy>',
+        'if pages cannot be produced: a touch is SIGBUS; or the task is stopped or killed, too',
+      )
         .choices(ON_ERROR)
         .default('poison'),
     )
@@ -99,7 +102,7 @@ function refuseForeign(
     command.error(`error: ${option?.long} has no effect with --restorer ${restorer}`);
   }
   if (restorer === 'host' && criuArgs.length > 0) {
-    command.error('error: options of CRIU need --restorer criu');
+    command.error(`error: only --restorer criu takes options of CRIU, found '${criuArgs[0]}'`);
   }
 }
 
