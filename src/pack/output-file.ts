@@ -77,7 +77,8 @@ export class OutputFile {
 export function writeError(path: string, cause: unknown): ThawError {
   return new ThawError('IO_FAILED', {
     what: 'a file of the output cannot be written',
-    found: cause instanceof Error ? cause.message : String(cause),
+    // Without the system call and the temporary name at its end.
+    found: (cause instanceof Error ? cause.message : String(cause)).replace(/, \w+( '.*)?$/, ''),
     where: path,
     cause,
   });
