@@ -118,6 +118,7 @@ export {
   type RemoteSource,
   type RemoteSourceEvents,
   type RemoteSourceOptions,
+  type SourceLoss,
 } from './servicer/remote-source.js';
 export { loadTlsCredentials, type TlsCredentials, type TlsFiles } from './tls-credentials.js';
 export { FlagSet, type FlagTable } from './uffd/flag-set.js';
