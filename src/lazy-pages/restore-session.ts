@@ -237,8 +237,9 @@ export class RestoreSession extends EventEmitter<SessionEvents> {
       pageServer.headerBytes === undefined ? image.wideHeader : pageServer.headerBytes === 32;
     const bytesReceived = (): number => this.bytesReceived;
     const link = await PageServerLink.open({ pager, pageServer, wideHeader, bytesReceived });
-    link.on('stall', (where, reason) => this.emit('stall', where, reason));
-    link.on('resume', (where) => this.emit('resume', where));
+    // Behind the first task, with which a session is made known to others.
+    link.on('stall', (...stall) => this.#queue(async () => void this.emit('stall', ...stall)));
+    link.on('resume', (where) => this.#queue(async () => void this.emit('resume', where)));
     link.once('lost', (error) => this.#lose(link.source, error));
     this.#link = link;
     return link;

@@ -2,7 +2,7 @@
 import type { StdioOptions } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync, readFileSync } from 'node:fs';
-import { connect, createServer, type Server } from 'node:net';
+import { type AddressInfo, connect, createServer, type Server } from 'node:net';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
@@ -252,6 +252,38 @@ describe('a server that stays away', () => {
     await endTasks(target.pids, restored);
     expect(await within(daemon.ended, 10_000)).toBe(1);
   });
+
+  test('is tried again before its first answer, too, and may be one of other headers', async () => {
+    const { client } = await servePages(target.image); // hangs up
+    await expectStranger(client, 'the server hung up', 5);
+    expect(linesWith('it is tried again')).toHaveLength(1);
+  });
+
+  test('is not tried again where it never answers anything', async () => {
+    const silent = createServer(() => {});
+    await new Promise<void>((resolve) => silent.listen(0, '127.0.0.1', resolve));
+    const { port } = silent.address() as AddressInfo;
+    await expectStranger(['--page-server', '--port', String(port)], 'the server is silent', 10);
+    expect(linesWith('it is tried again')).toEqual([]);
+    silent.close();
+  });
+
+  /** A restore from what is no page server, at least none with these headers, fails after a while. */
+  async function expectStranger(
+    client: readonly string[],
+    found: string,
+    seconds: number,
+  ): Promise<void> {
+    const { daemon, restored } = await begin([...client, '--ps-header', '32']);
+    expect(await within(daemon.ended, 30_000)).toBe(1);
+    const [lost] = linesWith('Error: SOURCE_LOST');
+    expect(lost).toContain(`expected an answer to the first request, found ${found}`);
+    expect(lost).toContain('needs --ps-header 24 here');
+    const waited = timeOf(lost) - timeOf(linesWith('connected to')[0]);
+    expect(waited).toBeGreaterThan(seconds - 1);
+    expect(waited).toBeLessThan(seconds + 4);
+    await endTasks(target.pids, restored);
+  }
 
   test('criu page-server, which has ended, is tried in vain', async () => {
     const server = await servePages(target.image);
