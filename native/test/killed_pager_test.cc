@@ -321,8 +321,8 @@ TEST(KilledAThousandTimesLeavesNothing) {
   EXPECT_EQ(pager.processes().takeovers.load(), 1000u);
   EXPECT_EQ(after.descriptors, before.descriptors);
   EXPECT_EQ(after.arena_bytes, before.arena_bytes);
-  EXPECT_TRUE(after.keeper_kib < before.keeper_kib + 256);
-  EXPECT_TRUE(after.worker_kib < before.worker_kib + 256);
+  EXPECT_TRUE(after.keeper_kib < before.keeper_kib + kNoiseKib);
+  EXPECT_TRUE(after.worker_kib < before.worker_kib + kNoiseKib);
   target.Go();
   EXPECT_EQ(target.Wait(), kRight);
   EXPECT_TRUE(pager.Close());

@@ -15,8 +15,13 @@
 
 namespace thaw::testing {
 
-// KiB of private memory that a process has.
+// KiB of private memory that a process has, and how far two looks at it may differ by chance.
 long PrivateKib(pid_t pid);
+#ifdef __SANITIZE_ADDRESS__
+inline constexpr long kNoiseKib = 64 * 1024;
+#else
+inline constexpr long kNoiseKib = 256;
+#endif
 
 class PagerProcesses {
  public:

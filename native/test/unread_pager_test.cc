@@ -46,7 +46,7 @@ TEST(UnreadEventsNeitherGrowNorStopTargets) {
     if (ForkMany(image, 300) != kRight) return 2;
     self.Meet();
     self.Meet();
-    if (ForkMany(image, 900) != kRight) return 3;
+    if (ForkMany(image, 1500) != kRight) return 3;
     const pid_t last = ::fork();
     if (last == 0) ::_exit(HoldsAll(image) ? kRight : kWrong);
     self.Meet();
@@ -57,16 +57,14 @@ TEST(UnreadEventsNeitherGrowNorStopTargets) {
   ASSERT_TRUE(pager.Add(1, &target, &image));
   target.Go();
   target.Meet();
-  [[maybe_unused]] const long before = PrivateKib(pager.processes().worker_pid);
+  const long before = PrivateKib(pager.processes().worker_pid);
   const uint64_t started_ns = MonotonicNs();
   target.Meet();
   target.Meet();
   const double took_s = static_cast<double>(MonotonicNs() - started_ns) / 1e9;
-  EXPECT_TRUE(took_s < 15);
-#ifndef __SANITIZE_ADDRESS__
-  EXPECT_TRUE(PrivateKib(pager.processes().worker_pid) < before + 2048);
-#endif
-  EXPECT_TRUE(pager.target_slots_used() < 900);
+  EXPECT_TRUE(took_s < 30);
+  EXPECT_TRUE(PrivateKib(pager.processes().worker_pid) < before + 8 * kNoiseKib);
+  EXPECT_TRUE(pager.target_slots_used() < 1500);
   target.Meet();
   EXPECT_TRUE(pager.WaitEnd(1));
   EXPECT_EQ(target.Wait(), kRight);
@@ -77,7 +75,7 @@ TEST(UnreadEventsNeitherGrowNorStopTargets) {
     EXPECT_EQ(known.count(packet.target), 1u);
     known.insert(packet.a);
   }
-  EXPECT_TRUE(known.size() > 100 && known.size() < 900);
+  EXPECT_TRUE(known.size() > 100 && known.size() < 1500);
   EXPECT_TRUE(pager.Close());
 }
 
