@@ -115,6 +115,7 @@ describe('FdWatcher', () => {
       if (calls === 3) watcher.close();
     });
     native.sendMessage(here, Buffer.from('x'), []);
+    await until('three calls', () => calls >= 3);
     await sleep(30);
     expect(calls).toBe(3);
     watcher.close();
