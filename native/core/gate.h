@@ -25,7 +25,7 @@ class Gate {
     uint32_t state = state_.load(std::memory_order_relaxed);
     for (int spins = 0;; ++spins) {
       if (state & kExclusive) {
-        Wait(spins, state);
+        Wait(spins, kSharedSpins, state);
         state = state_.load(std::memory_order_relaxed);
       } else if (state_.compare_exchange_weak(state, state + 1, std::memory_order_acquire)) {
         return;
@@ -55,7 +55,7 @@ class Gate {
   void LockExclusive() {
     uint32_t state = state_.fetch_or(kExclusive, std::memory_order_acquire) | kExclusive;
     for (int spins = 0; state != kExclusive; ++spins) {
-      Wait(spins, state);
+      Wait(spins, kExclusiveSpins, state);
       state = state_.load(std::memory_order_acquire);
     }
   }
@@ -72,13 +72,16 @@ class Gate {
 
  private:
   static constexpr uint32_t kExclusive = 1u << 31;
-  // About as long as a copy of 64 KiB takes, beyond which sleeping is cheaper than a core.
-  static constexpr int kSpins = 1000;
+  // About 45 us, far longer than a read takes: to sleep would leave the CPU that it keeps awake.
+  static constexpr int kSharedSpins = 1000;
+  // About 12 us, as long as a copy of 32 KiB takes. Beyond that the other side may have lost its
+  // CPU, perhaps to this very thread.
+  static constexpr int kExclusiveSpins = 270;
   // Longest wait for a turn: faults that come less often are not met by waiting for them.
   static constexpr uint64_t kTurnMaxNs = 30'000;
 
-  void Wait(int spins, uint32_t state) {
-    if (spins < kSpins) {
+  void Wait(int spins, int spins_max, uint32_t state) {
+    if (spins < spins_max) {
       __builtin_ia32_pause();
     } else {
       Sleep(state);
