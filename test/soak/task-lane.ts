@@ -11,6 +11,7 @@ import {
   resetExchange,
 } from '../support/criu.js';
 import { killAtRandom } from '../support/pager-kills.js';
+import { killIfThere } from '../support/process-facts.js';
 import type { SeededRandom } from '../support/seeded-random.js';
 import { COMMANDS, complaints, PACES, SCENARIOS, TaskRestore } from '../support/task-restores.js';
 import type { Tally } from './tally.js';
@@ -65,8 +66,7 @@ async function killSome(run: TaskRestore, random: SeededRandom, tally: Tally): P
   if (random.below(4) === 0) {
     await run.resumed();
     await sleep(random.below(60));
-    process.kill(run.node, 'SIGKILL');
-    tally.countKills(['command']);
+    if (killIfThere(run.node)) tally.countKills(['command']);
     return;
   }
   await run.served();

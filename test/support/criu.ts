@@ -13,7 +13,7 @@ import {
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { childrenOf, runningComm, until } from './process-facts.js';
+import { childrenOf, killIfThere, runningComm, until } from './process-facts.js';
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 const DEADLINE_MS = 30_000;
@@ -113,11 +113,7 @@ function killTree(pid: number): void {
     return; // gone
   }
   for (const child of children) killTree(child);
-  try {
-    process.kill(pid, 'SIGKILL');
-  } catch {
-    // gone
-  }
+  killIfThere(pid);
 }
 
 /** A dumped tree of test/targets/target.c. */
@@ -230,7 +226,7 @@ export function resetExchange({ exchange }: Pick<DumpedTarget, 'exchange'>): voi
  */
 export async function endTasks(pids: readonly number[], restored: Started): Promise<void> {
   for (const pid of pids) {
-    if (runningComm(pid) === 'target') process.kill(pid, 'SIGKILL');
+    if (runningComm(pid) === 'target') killIfThere(pid);
   }
   const left = setTimeout(() => killTree(restored.child.pid ?? 0), pids.length > 0 ? 3_000 : 0);
   await restored.ended;

@@ -1,6 +1,6 @@
 /** Kills of a pager's processes, one at a time, in an order that a seed decides. */
 import { setTimeout as sleep } from 'node:timers/promises';
-import { findPagerProcess, groupOf, pagerProcess, until } from './process-facts.js';
+import { findPagerProcess, groupOf, killIfThere, pagerProcess, until } from './process-facts.js';
 import type { SeededRandom } from './seeded-random.js';
 
 export const ROLES = ['thaw-pager', 'thaw-keeper', 'thaw-standby'] as const;
@@ -47,8 +47,7 @@ export async function killAtRandom(
     await sleep(random.below(pauseMs + 1));
     const role = random.pick(VICTIMS);
     const victim = findPagerProcess(pgid, role);
-    if (!missing() || victim === undefined) return killed;
-    process.kill(victim, 'SIGKILL');
+    if (!missing() || victim === undefined || !killIfThere(victim)) return killed;
     killed.push(role);
     await until(`the end of ${role} ${victim}`, () => findPagerProcess(pgid, role) !== victim);
   }

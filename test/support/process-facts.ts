@@ -195,3 +195,13 @@ export async function within<T>(promise: Promise<T>, milliseconds = 10_000): Pro
     stop.abort();
   }
 }
+
+/** Kills a process; false when it has ended by itself. */
+export function killIfThere(pid: number): boolean {
+  try {
+    return process.kill(pid, 'SIGKILL');
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ESRCH') return false;
+    throw error;
+  }
+}

@@ -10,7 +10,7 @@ import { fileURLToPath } from 'node:url';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { Restoration } from '../../src/restore/restoration.js';
 import { KILLS_MAX, killAtRandom } from '../support/pager-kills.js';
-import { groupOf, processesIn, until, within } from '../support/process-facts.js';
+import { groupOf, killIfThere, processesIn, until, within } from '../support/process-facts.js';
 import { FORMS, touchInAnyOrder } from '../support/random-touches.js';
 import { fixturePath, removeTemporary, temporaryDirectory } from '../support/restore-fixtures.js';
 import { begin, endTargets, noteChildren, startPager } from '../support/restore-targets.js';
@@ -86,7 +86,7 @@ describe('hosts', () => {
           await within(ended);
           await until('the end of all', () => processesIn(directory).length === 0);
         } finally {
-          for (const pid of processesIn(directory)) process.kill(pid, 'SIGKILL');
+          for (const pid of processesIn(directory)) killIfThere(pid);
         }
         expect(readdirSync(directory)).toEqual([]);
       });
