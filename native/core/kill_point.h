@@ -36,7 +36,8 @@ enum class KillPoint : uint32_t {
 // In shared memory, so that the test arms it and sees what came of it.
 struct KillSwitch {
   std::atomic<KillPoint> point;
-  std::atomic<KillPoint> next;  // armed once `point` was hit
+  std::atomic<uint32_t> again;  // times that `point` stays armed after it was hit
+  std::atomic<KillPoint> next;  // armed after that
   std::atomic<uint32_t> hits;
 };
 
@@ -47,7 +48,9 @@ inline void ReachKillPoint(KillPoint point) {
   // Of several threads one is enough.
   if (!kill_switch->point.compare_exchange_strong(point, KillPoint::kNone)) return;
   kill_switch->hits += 1;
-  kill_switch->point = kill_switch->next.exchange(KillPoint::kNone);
+  const bool again = kill_switch->again > 0;
+  if (again) kill_switch->again -= 1;
+  kill_switch->point = again ? point : kill_switch->next.exchange(KillPoint::kNone);
   ::kill(::getpid(), SIGKILL);
 }
 

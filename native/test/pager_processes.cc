@@ -156,6 +156,11 @@ void PagerProcesses::Arm(KillPoint point, KillPoint next) {
   header().kill_switch.point = point;
 }
 
+void PagerProcesses::ArmTimes(KillPoint point, uint32_t times) {
+  header().kill_switch.again = times - 1;
+  Arm(point);
+}
+
 bool PagerProcesses::WaitHits(uint32_t count) const {
   return Until([&] { return hits() >= count; });
 }

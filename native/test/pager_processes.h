@@ -41,6 +41,8 @@ class PagerProcesses {
            const std::vector<uint32_t>& sources = {});
   // Has whichever process comes to `point` killed there, and then the one that comes to `next`.
   void Arm(KillPoint point, KillPoint next = KillPoint::kNone);
+  // Has the next `times` processes that come to `point` killed there.
+  void ArmTimes(KillPoint point, uint32_t times);
   uint32_t hits() const { return header().kill_switch.hits; }
   // Waits until so many points were hit.
   bool WaitHits(uint32_t count) const;
