@@ -110,6 +110,7 @@ void BackgroundFill::Run(uint32_t index) {
   Lock lock(mutex_);
   while (!stopping_) {
     const uint64_t news = news_;
+    if (index == 0 && cpu_count_ == 2) busy_cpu_ = ::sched_getcpu();
     if (RunColdFault(&lock, &reader) || RunPrefetch(&lock, &reader)) continue;
     if (RunFill(&lock, index, &reader)) continue;
     if (news != news_) continue;  // while the lock was not held
@@ -124,7 +125,10 @@ void BackgroundFill::Run(uint32_t index) {
 }
 
 void BackgroundFill::Rest(Lock* lock, uint32_t index) {
-  if (index == 0) first_rests_ = true;
+  if (index == 0) {
+    first_rests_ = true;
+    busy_cpu_ = -1;
+  }
   if (index > 0 && index < filler_count_) helpers_rest_ = true;
   if (targets_.empty() || index > 0) {
     // Without a limit: new work, a calm and the end wake it.

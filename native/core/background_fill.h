@@ -48,6 +48,7 @@ class BackgroundFill : public BackgroundWork {
 
   // BackgroundWork, for the fault thread.
   void StayAwake() override;
+  int busy_cpu() const override { return busy_cpu_.load(std::memory_order_relaxed); }
   void ServeColdFault(ColdFault fault) override;
 
  private:
@@ -98,6 +99,7 @@ class BackgroundFill : public BackgroundWork {
   bool stopping_ = false;
   bool helpers_rest_ = false;             // threads that join it in a calm
   std::atomic<bool> first_rests_{false};  // the thread that goes on beside faults
+  std::atomic<int> busy_cpu_{-1};         // its CPU
 };
 
 }  // namespace thaw

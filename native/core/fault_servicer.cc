@@ -29,6 +29,8 @@ constexpr int kSpinReads = 16;
 // A child that is refused for want of a descriptor takes one for as long as it is being poisoned,
 // and so does each that it forks meanwhile.
 constexpr size_t kSparesMax = 4;
+// Faults served in a row on a CPU that is taken, before the fault thread leaves it.
+constexpr int kCrowdedFaultsMax = 8;
 // A deferred fault is tried again after this time even when no event comes.
 constexpr int kDeferredRetryMs = 1;
 
@@ -229,6 +231,14 @@ void FaultServicer::HandleEvent(uint64_t key, uint32_t events) {
   last_served_ = served;
 }
 
+// Where the background work keeps a CPU busy, the fault thread belongs to the target on the other.
+void FaultServicer::LeaveBusyCpu() {
+  crowded_ = background_->busy_cpu() == ::sched_getcpu() ? crowded_ + 1 : 0;
+  if (crowded_ < kCrowdedFaultsMax) return;
+  crowded_ = 0;
+  LeaveCpu();
+}
+
 // Nothing has come, but the next fault is near: looks for it where the last one was, a few times
 // before the others are asked.
 void FaultServicer::LookForNext() {
@@ -418,7 +428,10 @@ Outcome FaultServicer::ServeOne(Served* served, uint64_t vaddr, uint64_t read_ns
   bool in_order = false;
   const Outcome outcome = space->ServeFault(vaddr, &reader_, &in_order);
   const uint64_t now_ns = MonotonicNs();
-  if (!in_order && pace_.IsHot(now_ns)) background_->StayAwake();
+  if (!in_order && pace_.IsHot(now_ns)) {
+    background_->StayAwake();
+    LeaveBusyCpu();
+  }
   pace_.NoteFault(now_ns, in_order);
   switch (outcome) {
     case Outcome::kDone:
