@@ -18,20 +18,21 @@ class FaultPace {
   }
 
   // Whether faults that nobody foresees come one after the other.
-  bool IsHot(uint64_t now_ns) const {
-    return now_ns - last_scattered_ns_.load(std::memory_order_relaxed) < kHotNs;
-  }
+  bool IsHot(uint64_t now_ns) const { return SinceScattered(now_ns) < kHotNs; }
 
   // Whether for a while no fault has come but those that follow a stream: another thread would
   // compete with the target for a CPU, and hold the gate against faults that nobody foresaw.
-  bool IsCalm(uint64_t now_ns) const {
-    return now_ns - last_scattered_ns_.load(std::memory_order_relaxed) > kCalmNs;
-  }
+  bool IsCalm(uint64_t now_ns) const { return SinceScattered(now_ns) > kCalmNs; }
 
  private:
   // Longer than a fault takes that finds its CPU asleep.
-  static constexpr uint64_t kHotNs = 250'000;
-  static constexpr uint64_t kCalmNs = 3'000'000;
+  static constexpr int64_t kHotNs = 250'000;
+  static constexpr int64_t kCalmNs = 3'000'000;
+
+  // Negative when one came after `now_ns` was taken.
+  int64_t SinceScattered(uint64_t now_ns) const {
+    return static_cast<int64_t>(now_ns - last_scattered_ns_.load(std::memory_order_relaxed));
+  }
 
   std::atomic<uint64_t> last_scattered_ns_{0};
 };

@@ -23,9 +23,9 @@ TEST(GateKeepsTheSidesApart) {
   std::atomic<uint64_t> torn{0};
   std::vector<std::thread> sharers;
   for (int i = 0; i < kSharers; ++i) {
-    sharers.emplace_back([&] {
+    sharers.emplace_back([&, i] {
       while (!stop) {
-        gate.LockShared();
+        i % 2 == 0 ? gate.LockShared() : gate.LockSharedInTurn();
         if (value % 2 != 0) ++torn;
         gate.UnlockShared();
       }
@@ -35,12 +35,25 @@ TEST(GateKeepsTheSidesApart) {
     gate.LockExclusive();
     ++value;
     ++value;
-    gate.UnlockExclusive();
+    gate.UnlockExclusive(i % 3 == 0);
   }
   stop = true;
   for (std::thread& sharer : sharers) sharer.join();
   EXPECT_EQ(torn.load(), 0u);
   EXPECT_EQ(value, 10000u);
+}
+
+// Faults that stop coming keep nobody waiting.
+TEST(GateLetsBackgroundWorkInWithoutATurn) {
+  Gate gate;
+  gate.LockExclusive();
+  gate.UnlockExclusive(true);
+  for (int i = 0; i < 3; ++i) {
+    gate.LockSharedInTurn();
+    gate.UnlockShared();
+  }
+  gate.LockExclusive();
+  gate.UnlockExclusive();
 }
 
 // Sharers that hold the gate nearly always, overlapping each other, must not keep it out.
