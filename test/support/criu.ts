@@ -209,7 +209,11 @@ export async function results(
   tasks = 1,
 ): Promise<string[]> {
   const files = Array.from({ length: tasks }, (_, i) => join(exchange, `result-${i}`));
-  await until('results', () => files.every((file) => existsSync(file)), DEADLINE_MS);
+  const there = () => files.every((file) => existsSync(file));
+  await until('results', there, DEADLINE_MS).catch((error: Error) => {
+    const logs = directories.map((path) => join(path, 'restore.log')).filter(existsSync);
+    throw new Error([error.message, ...logs.flatMap(errorsIn)].join('\n'));
+  });
   return files.map((file) => readFileSync(file, 'utf8'));
 }
 

@@ -48,6 +48,8 @@ static int task_index;
 static int task_count = 1;
 static char program[512];
 static atomic_int thread_go;
+static atomic_int thread_ids[2];
+static int thread_count;
 
 static uint64_t mix(uint64_t x) {
   x += 0x9E3779B97F4A7C15ull;
@@ -402,10 +404,32 @@ static int take_order(char *order, size_t size) {
   return 1;
 }
 
+static int is_traced(pid_t tid) {
+  char path[64], status[512];
+  snprintf(path, sizeof(path), "/proc/self/task/%d/status", tid);
+  const int fd = open(path, O_RDONLY | O_CLOEXEC);
+  if (fd < 0) abort();
+  const ssize_t length = read(fd, status, sizeof(status) - 1);
+  close(fd);
+  if (length < 0) abort();
+  status[length] = '\0';
+  const char *const tracer = strstr(status, "TracerPid:\t");
+  return tracer == NULL || tracer[strlen("TracerPid:\t")] != '0';
+}
+
+/* A restore fails if a thread ends before CRIU has let go of every thread of its task. */
+static void await_release(void) {
+  while (is_traced(gettid())) nap();
+  for (int i = 0; i < thread_count; ++i) {
+    while (is_traced(thread_ids[i])) nap();
+  }
+}
+
 static void serve(void) {
   publish("ready", "%d", getpid());
   char order[64];
   while (!take_order(order, sizeof(order))) nap();
+  await_release();
   for (size_t i = 0; i < sizeof(scenarios) / sizeof(scenarios[0]); ++i) {
     if (strcmp(order, scenarios[i].name) != 0) continue;
     const size_t pages = scenarios[i].run();
@@ -417,16 +441,18 @@ static void serve(void) {
 }
 
 /* Stands on a stack of its own until the scenario is done. */
-static void *second_thread(void *unused) {
-  (void)unused;
+static void *second_thread(void *id) {
+  *(atomic_int *)id = gettid();
   while (!atomic_load(&thread_go)) nap();
   return NULL;
 }
 
 static void start_threads(void) {
   pthread_t thread;
-  for (int i = 0; i < 2; ++i) {
-    if (pthread_create(&thread, NULL, second_thread, NULL)) abort();
+  for (; thread_count < 2; ++thread_count) {
+    atomic_int *const id = &thread_ids[thread_count];
+    if (pthread_create(&thread, NULL, second_thread, id)) abort();
+    while (atomic_load(id) == 0) nap();
   }
 }
 
