@@ -24,37 +24,20 @@ using namespace thaw::testing;  // NOLINT
 
 constexpr uint32_t kPages = 400;
 
-void Layout(TestImage* image) {
-  image->AddRaw(150).AddLz4(100, 16, 30).AddHole(20).AddLz4(50, 1).AddRaw(80);
-  image->plan();
-}
-
-bool AreZero(const TestImage& image, uint32_t first, uint32_t end) {
-  for (uint32_t page = first; page < end; ++page) {
-    if (!IsZeroAt(image.At(page))) return false;
-  }
-  return true;
-}
-
 // What a target does; kRight when its memory is as it should be.
 using Act = int (*)(const TestImage& image);
 
 int Touch(const TestImage& image) { return HoldsAll(image) ? kRight : kWrong; }
 
-int Discard(const TestImage& image) {
-  ::madvise(Pointer(image.At(20)), 40 * kPageSize, MADV_DONTNEED);
+int DiscardSome(const TestImage& image) {
+  Discard(image, 20, 40);
   const bool right = HoldsPages(image, 0, 20) && AreZero(image, 20, 60) &&
                      HoldsPages(image, 60, kPages) && AreZero(image, 20, 60);
   return right ? kRight : kWrong;
 }
 
 int Move(const TestImage& image) {
-  void* const place =
-      ::mmap(nullptr, 60 * kPageSize, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-  void* const moved = ::mremap(Pointer(image.At(10)), 60 * kPageSize, 60 * kPageSize,
-                               MREMAP_MAYMOVE | MREMAP_FIXED, place);
-  if (moved == MAP_FAILED) return 9;
-  const auto by = static_cast<int64_t>(reinterpret_cast<uint64_t>(moved) - image.At(10));
+  const int64_t by = MoveAway(image, 10, 60, 60);
   const bool right =
       HoldsPages(image, 10, 70, by) && HoldsPages(image, 0, 10) && HoldsPages(image, 70, kPages);
   return right ? kRight : kWrong;
@@ -86,7 +69,7 @@ uint32_t HitsOf(const Case& at) { return at.next == KillPoint::kNone ? 1 : 2; }
 // The point is armed while nothing happens, so that `act` meets it first.
 void KillAt(const Case& at, bool fill) {
   TestImage image(kPages);
-  Layout(&image);
+  image.AddMixed();
   LazyTarget target(image, [&](const LazyTarget::Self& self) {
     if (!HoldsPages(image, 0, 8)) return kWrong;
     self.Meet();
@@ -115,14 +98,14 @@ void KillAtEach(std::initializer_list<Case> cases, bool fill = false) {
 
 TEST(KilledWithMessagesRead) {
   KillAtEach({{KillPoint::kMessagesRead, Touch},
-              {KillPoint::kMessagesRead, Discard},
+              {KillPoint::kMessagesRead, DiscardSome},
               {KillPoint::kMessagesRead, Move},
               {KillPoint::kMessagesRead, Unmap},
               {KillPoint::kMessagesRead, Fork}});
 }
 
 TEST(KilledWithEventsApplied) {
-  KillAtEach({{KillPoint::kEventApplied, Discard},
+  KillAtEach({{KillPoint::kEventApplied, DiscardSome},
               {KillPoint::kEventApplied, Move},
               {KillPoint::kEventApplied, Unmap},
               {KillPoint::kEventApplied, Fork}});
@@ -138,14 +121,14 @@ TEST(KilledBetweenClaimAndCopy) {
   KillAtEach({{KillPoint::kClaimed, Touch}, {KillPoint::kClaimed, Fork}});
 }
 TEST(KilledBetweenCopyAndSettling) {
-  KillAtEach({{KillPoint::kInstalled, Touch}, {KillPoint::kInstalled, Discard}});
+  KillAtEach({{KillPoint::kInstalled, Touch}, {KillPoint::kInstalled, DiscardSome}});
 }
 TEST(KilledWhileDecoding) { KillAtEach({{KillPoint::kDecoding, Touch}}); }
 
 TEST(KilledWhileFilling) {
   KillAtEach({{KillPoint::kClaimed, Touch},
               {KillPoint::kInstalled, Fork},
-              {KillPoint::kDecoding, Discard}},
+              {KillPoint::kDecoding, DiscardSome}},
              true);
 }
 TEST(KilledWhileLettingGo) { KillAtEach({{KillPoint::kRetiring, Touch}}, true); }
@@ -166,7 +149,7 @@ TEST(KilledKeeperDuringTheTakeover) {
 // A standby that takes office dies when it has cloned the next.
 TEST(KilledKeeperAndItsSuccessor) {
   TestImage image(kPages);
-  Layout(&image);
+  image.AddMixed();
   LazyTarget target(image, [&](const LazyTarget::Self& self) {
     self.Meet();
     return Touch(image);
@@ -189,7 +172,7 @@ TEST(KilledWithARequestInHand) {
   for (const KillPoint point :
        {KillPoint::kRequestReceived, KillPoint::kRequestHandled, KillPoint::kRequestAnswered}) {
     TestImage image(kPages);
-    Layout(&image);
+    image.AddMixed();
     const LazyTarget::Body body = [&](const LazyTarget::Self&) { return Touch(image); };
     LazyTarget target(image, body);
     LazyTarget dropped(image, body);
@@ -226,7 +209,7 @@ TEST(KilledWithARequestInHand) {
 // A request of which every worker dies is refused in the end; the pager lives.
 TEST(KilledByEveryTryOfARequest) {
   TestImage image(kPages);
-  Layout(&image);
+  image.AddMixed();
   PagerProcesses pager;
   pager.ArmTimes(KillPoint::kRequestHandled, 3);
   EXPECT_FALSE(pager.Ask(RequestOp::kAddSource, 1, {image.source_fd()}));
@@ -247,7 +230,7 @@ TEST(KilledAtRandom) {
   for (uint64_t seed = first; kills < kills_max; ++seed) {
     Random random(seed);
     TestImage image(kPages);
-    Layout(&image);
+    image.AddMixed();
     LazyTarget target(image, [&](const LazyTarget::Self&) { return Storm(image, seed); });
     PagerProcesses pager;
     ASSERT_TRUE(pager.Add(1, &target, &image));
@@ -301,7 +284,7 @@ constexpr int kManyKills = 1000;
 // the keeper wait for a second, so another keeper takes over before.
 TEST(KilledManyTimesLeavesNothing) {
   TestImage image(kPages);
-  Layout(&image);
+  image.AddMixed();
   LazyTarget target(image, [&](const LazyTarget::Self&) { return Touch(image); });
   PagerProcesses pager(PagerProcesses::Stderr::kNone);
   ASSERT_TRUE(pager.Add(1, &target, &image));

@@ -79,6 +79,27 @@ int CountPoisoned(const TestImage& image, uint32_t* poisoned) {
 
 bool IsZeroAt(uint64_t vaddr) { return IsZeroPage(Pointer(vaddr)); }
 
+bool AreZero(const TestImage& image, uint32_t first, uint32_t end, int64_t offset) {
+  for (uint32_t page = first; page < end; ++page) {
+    if (!IsZeroAt(image.At(page) + static_cast<uint64_t>(offset))) return false;
+  }
+  return true;
+}
+
+int Discard(const TestImage& image, uint32_t page, uint32_t count, int advice) {
+  return ::madvise(Pointer(image.At(page)), count * kPageSize, advice);
+}
+
+int64_t MoveAway(const TestImage& image, uint32_t page, uint32_t count, uint32_t new_count,
+                 int flags) {
+  void* const place =
+      ::mmap(nullptr, new_count * kPageSize, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  void* const moved = ::mremap(Pointer(image.At(page)), count * kPageSize, new_count * kPageSize,
+                               MREMAP_MAYMOVE | MREMAP_FIXED | flags, place);
+  if (moved == MAP_FAILED) ::_exit(9);
+  return static_cast<int64_t>(reinterpret_cast<uint64_t>(moved) - image.At(page));
+}
+
 int WaitFor(pid_t child) {
   int status = 0;
   if (::waitpid(child, &status, 0) != child) return kWrong;

@@ -2,6 +2,7 @@
 #ifndef THAW_NATIVE_TEST_LAZY_TARGET_H_
 #define THAW_NATIVE_TEST_LAZY_TARGET_H_
 
+#include <sys/mman.h>
 #include <sys/types.h>
 
 #include <condition_variable>
@@ -37,6 +38,14 @@ inline bool HoldsAll(const TestImage& image) { return HoldsPages(image, 0, image
 // right. For use in a target.
 int CountPoisoned(const TestImage& image, uint32_t* poisoned);
 bool IsZeroAt(uint64_t vaddr);
+// Whether the same pages, as for HoldsPages, are zero.
+bool AreZero(const TestImage& image, uint32_t first, uint32_t end, int64_t offset = 0);
+// madvise(2) of pages [page, page + count).
+int Discard(const TestImage& image, uint32_t page, uint32_t count, int advice = MADV_DONTNEED);
+// Moves pages [page, page + count) to a place of their own, of `new_count` pages; returns how far.
+// For use in a target.
+int64_t MoveAway(const TestImage& image, uint32_t page, uint32_t count, uint32_t new_count,
+                 int flags = 0);
 inline uint8_t* Pointer(uint64_t vaddr) { return reinterpret_cast<uint8_t*>(vaddr); }
 // Waits for a child of the target; kRight when it says so.
 int WaitFor(pid_t child);

@@ -20,34 +20,6 @@ using namespace thaw::testing;  // NOLINT
 
 constexpr uint32_t kPages = 400;
 
-void Layout(TestImage* image) {
-  image->AddRaw(150).AddLz4(100, 16, 30).AddHole(20).AddLz4(50, 1).AddRaw(80);
-  image->plan();
-}
-
-void Discard(const TestImage& image, uint32_t page, uint32_t count) {
-  ::madvise(Pointer(image.At(page)), count * kPageSize, MADV_DONTNEED);
-}
-
-bool AreZero(const TestImage& image, uint32_t first, uint32_t end, int64_t offset = 0) {
-  for (uint32_t page = first; page < end; ++page) {
-    if (!IsZeroAt(image.At(page) + static_cast<uint64_t>(offset))) return false;
-  }
-  return true;
-}
-
-// Moves pages away to `to`; returns how far.
-int64_t MoveTo(const TestImage& image, uint32_t page, uint32_t count, void* to) {
-  void* const moved = ::mremap(Pointer(image.At(page)), count * kPageSize, count * kPageSize,
-                               MREMAP_MAYMOVE | MREMAP_FIXED, to);
-  if (moved == MAP_FAILED) ::_exit(9);
-  return static_cast<int64_t>(reinterpret_cast<uint64_t>(moved) - image.At(page));
-}
-
-void* Place(uint32_t count) {
-  return ::mmap(nullptr, count * kPageSize, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-}
-
 uint64_t Settled(const Figures& figures) {
   return figures.demand_pages + figures.filled_pages + figures.present_pages +
          figures.removed_pages + figures.poisoned_pages;
@@ -75,7 +47,7 @@ void LoseAfterRead(const std::function<int64_t(const TestImage&)>& event,
                    const std::function<int(const TestImage&, int64_t)>& check) {
   for (const bool fill : {false, true}) {
     TestImage image(kPages);
-    Layout(&image);
+    image.AddMixed();
     LazyTarget target(image, [&](const LazyTarget::Self& self) {
       if (!HoldsPages(image, 0, 30)) return kWrong;
       self.Meet();
@@ -113,7 +85,7 @@ TEST(TakeoverOfADiscardThatWasRead) {
 }
 
 TEST(TakeoverOfAMoveThatWasRead) {
-  LoseAfterRead([](const TestImage& image) { return MoveTo(image, 10, 60, Place(60)); },
+  LoseAfterRead([](const TestImage& image) { return MoveAway(image, 10, 60, 60); },
                 [](const TestImage& image, int64_t by) {
                   const bool right = HoldsPages(image, 10, 70, by) && HoldsPages(image, 0, 10) &&
                                      HoldsPages(image, 70, kPages);
@@ -148,10 +120,10 @@ TEST(TakeoverOfAForkThatWasRead) {
 // Events that were applied, but not marked as such, are applied again.
 TEST(TakeoverAppliesEventsTwice) {
   TestImage image(kPages);
-  Layout(&image);
+  image.AddMixed();
   LazyTarget target(image, [&](const LazyTarget::Self& self) {
     Discard(image, 5, 10);
-    const int64_t by = MoveTo(image, 40, 20, Place(20));
+    const int64_t by = MoveAway(image, 40, 20, 20);
     self.Meet();
     self.Meet();
     const bool right = AreZero(image, 5, 15) && HoldsPages(image, 40, 60, by) &&
@@ -178,7 +150,7 @@ TEST(TakeoverAppliesEventsTwice) {
 // A child that was adopted before the end is not adopted twice, and is told again.
 TEST(TakeoverAdoptsAChildOnce) {
   TestImage image(kPages);
-  Layout(&image);
+  image.AddMixed();
   LazyTarget target(image, [&](const LazyTarget::Self& self) {
     const pid_t child = ::fork();
     if (child == 0) {
@@ -206,7 +178,7 @@ TEST(TakeoverAdoptsAChildOnce) {
 // A fault that was read and a page that was claimed are taken up again.
 TEST(TakeoverOfFaultsAndClaims) {
   TestImage image(kPages);
-  Layout(&image);
+  image.AddMixed();
   LazyTarget target(image, [&](const LazyTarget::Self& self) {
     self.Meet();
     return HoldsAll(image) ? kRight : kWrong;
@@ -290,7 +262,7 @@ TEST(TakeoverTellsFailures) {
 TEST(TakeoverStorm) {
   for (uint64_t seed = 1; seed <= 12; ++seed) {
     TestImage image(kPages);
-    Layout(&image);
+    image.AddMixed();
     LazyTarget target(image, [&](const LazyTarget::Self&) { return Storm(image, seed); });
     PagerRig rig;
     rig.FillForks();

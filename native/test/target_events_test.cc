@@ -40,18 +40,7 @@ void Serve(const std::function<int(const TestImage&)>& body) {
   }
 }
 
-int Discard(const TestImage& image, uint32_t page, uint32_t count, int advice = MADV_DONTNEED) {
-  return ::madvise(Pointer(image.At(page)), count * kPageSize, advice);
-}
-
 uint8_t ReadByte(uint64_t vaddr) { return *static_cast<volatile uint8_t*>(Pointer(vaddr)); }
-
-bool AreZero(const TestImage& image, uint32_t first, uint32_t end, int64_t offset = 0) {
-  for (uint32_t page = first; page < end; ++page) {
-    if (!IsZeroAt(image.At(page) + static_cast<uint64_t>(offset))) return false;
-  }
-  return true;
-}
 
 TEST(DiscardedPagesAreZeroForEver) {
   Serve([](const TestImage& image) {
@@ -142,17 +131,6 @@ TEST(DiscardStormEndsComplete) {
     target.Meet();
     ASSERT_EQ(target.Wait(), kRight);
   }
-}
-
-// Pages [page, page + count) moved to a place of their own; returns how far.
-int64_t MoveAway(const TestImage& image, uint32_t page, uint32_t count, uint32_t new_count,
-                 int flags = 0) {
-  void* const place =
-      ::mmap(nullptr, new_count * kPageSize, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-  void* const moved = ::mremap(Pointer(image.At(page)), count * kPageSize, new_count * kPageSize,
-                               MREMAP_MAYMOVE | MREMAP_FIXED | flags, place);
-  if (moved == MAP_FAILED) ::_exit(9);
-  return static_cast<int64_t>(reinterpret_cast<uint64_t>(moved) - image.At(page));
 }
 
 TEST(MovedPagesKeepTheirContent) {

@@ -202,6 +202,11 @@ TestImage& TestImage::AddLz4(uint32_t page_count, uint32_t block_pages, uint32_t
   return *this;
 }
 
+void TestImage::AddMixed() {
+  AddRaw(150).AddLz4(100, 16, 30).AddHole(20).AddLz4(50, 1).AddRaw(80);
+  plan();
+}
+
 TestImage& TestImage::AddZeroBlocks(uint32_t page_count, uint32_t block_pages) {
   Extent extent = Next(page_count, kExtentData);
   extent.file_offset = file_.size();

@@ -65,6 +65,9 @@ class TestImage {
   // One entry with all-zero blocks (their pages read as zeros).
   TestImage& AddZeroBlocks(uint32_t page_count, uint32_t block_pages);
 
+  // 400 pages of every kind, and their plan().
+  void AddMixed();
+
   uint64_t start() const { return start_; }
   uint32_t page_count() const { return static_cast<uint32_t>(data_.size()); }
   uint64_t byte_length() const { return page_count() * kPageSize; }
