@@ -190,7 +190,7 @@ class AddressSpace : public std::enable_shared_from_this<AddressSpace> {
                     uint32_t* next);
   Outcome FillPiece(uint32_t first, uint32_t end, const FillStep& step, PageReader* reader,
                     uint32_t* next);
-  void WakeHeld(const HeldWake& held);
+  void WakeUnlessRetired(abi::Range range);
   Outcome InstallRun(const Extent& extent, const PageRun& run, uint32_t first, uint32_t end,
                      Figures::Counter* counter);
   Outcome InstallClaimed(const Extent& extent, const PageRun& run, uint32_t page,

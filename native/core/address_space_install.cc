@@ -154,9 +154,7 @@ Outcome AddressSpace::ServeColdFault(uint64_t vaddr, PageReader* reader) {
   }
   if (outcome == Outcome::kDeferred) return outcome;
   // Others may have settled it, or moved it away: whoever waits has to look again.
-  gate_.LockShared();
-  if (!retired()) uffd::Wake(uffd_.get(), PageRange(vaddr, 1));
-  gate_.UnlockShared();
+  WakeUnlessRetired(PageRange(vaddr, 1));
   return outcome;
 }
 
@@ -209,14 +207,13 @@ Outcome AddressSpace::FillNext(uint32_t piece_pages, uint32_t batch_pages, Patie
     done = done || outcome == Outcome::kDone;
     // Pages that have to wait for a retry are passed over.
   } while (first < end && first > before && outcome != Outcome::kGone);
-  WakeHeld(held);
+  if (held.start < held.end) WakeUnlessRetired({held.start, held.end - held.start});
   return done && outcome != Outcome::kGone ? Outcome::kDone : outcome;
 }
 
-void AddressSpace::WakeHeld(const HeldWake& held) {
-  if (held.start >= held.end) return;
+void AddressSpace::WakeUnlessRetired(abi::Range range) {
   gate_.LockShared();
-  if (!retired()) uffd::Wake(uffd_.get(), {held.start, held.end - held.start});
+  if (!retired()) uffd::Wake(uffd_.get(), range);
   gate_.UnlockShared();
 }
 
