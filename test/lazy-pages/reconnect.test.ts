@@ -73,6 +73,37 @@ async function begin(
   return { daemon, restored };
 }
 
+/** The same without a fill, until the task is about to look at its memory. */
+async function beginSurvey(
+  options: readonly string[],
+): Promise<{ daemon: Started; restored: Started }> {
+  const begun = await begin([...options, '--fill', 'off']);
+  giveOrder(target, 'survey');
+  await awaitPlace(target);
+  return begun;
+}
+
+/** The same, with pages from our server through a proxy. */
+async function beginSurveyThrough(): Promise<{
+  proxy: CuttingProxy;
+  daemon: Started;
+  restored: Started;
+}> {
+  const server = await servePagesByThaw(target.image, ['--persist']);
+  const proxy = await proxyTo(server.port);
+  return { proxy, ...(await beginSurvey(proxy.client)) };
+}
+
+/** Ends the tasks, and expects the daemon to end by itself. */
+async function expectEnd(
+  { daemon, restored }: { daemon: Started; restored: Started },
+  status: number,
+  milliseconds: number,
+): Promise<void> {
+  await endTasks(target.pids, restored);
+  expect(await within(daemon.ended, milliseconds)).toBe(status);
+}
+
 async function verify(scenario: string): Promise<void> {
   giveOrder(target, scenario);
   expect(await results(target)).toEqual([expect.stringMatching(/^ok \d+$/)]);
@@ -104,11 +135,7 @@ describe('a server that comes back', () => {
   });
 
   test('is waited for while it is down for a second', async () => {
-    const server = await servePagesByThaw(target.image, ['--persist']);
-    const proxy = await proxyTo(server.port);
-    const { daemon, restored } = await begin([...proxy.client, '--fill', 'off']);
-    giveOrder(target, 'survey');
-    await awaitPlace(target);
+    const { proxy, daemon, restored } = await beginSurveyThrough();
     await proxy.goAway();
     giveOrder(target, 'look');
     await until('the stall', () => linesWith('it is tried again').length === 1);
@@ -116,8 +143,7 @@ describe('a server that comes back', () => {
     await proxy.comeBack();
     expect(await results(target)).toEqual(['ok 2048']);
     expect(await readSurvey(target)).toEqual([]);
-    await endTasks(target.pids, restored);
-    expect(await within(daemon.ended, 30_000)).toBe(0);
+    await expectEnd({ daemon, restored }, 0, 30_000);
     const label = `page server 127.0.0.1:${proxy.port}`;
     expect(linesWith('it is tried again')[0]).toContain(`Warn: the server hung up (${label}): it`);
     const [resumed] = linesWith('is tried again any more');
@@ -130,26 +156,19 @@ describe('a server that comes back', () => {
 
   test('is connected to again by whoever takes over from a killed pager', async () => {
     const server = await servePagesByThaw(target.image, ['--persist']);
-    const { daemon, restored } = await begin([...server.client, '--fill', 'off']);
-    giveOrder(target, 'survey');
-    await awaitPlace(target);
+    const { daemon, restored } = await beginSurvey(server.client);
     const pager = await pagerOf(daemon);
     process.kill(pagerProcess(pager, 'thaw-pager'), 'SIGKILL');
     giveOrder(target, 'look');
     expect(await results(target)).toEqual(['ok 2048']);
     expect(await readSurvey(target)).toEqual([]);
-    await endTasks(target.pids, restored);
-    expect(await within(daemon.ended, 30_000)).toBe(0);
+    await expectEnd({ daemon, restored }, 0, 30_000);
     expect(linesWith('it is tried again')).toHaveLength(1);
     expect(log()).not.toContain('Error');
   });
 
   test('may be lost again long after, while nobody waits', async () => {
-    const server = await servePagesByThaw(target.image, ['--persist']);
-    const proxy = await proxyTo(server.port);
-    const { daemon, restored } = await begin([...proxy.client, '--fill', 'off']);
-    giveOrder(target, 'survey');
-    await awaitPlace(target);
+    const { proxy, daemon, restored } = await beginSurveyThrough();
     for (let losses = 1; losses <= 2; losses++) {
       if (losses > 1) await sleep(5_500); // longer than a lost server is tried again
       proxy.cut();
@@ -160,17 +179,12 @@ describe('a server that comes back', () => {
     }
     giveOrder(target, 'look');
     expect(await readSurvey(target)).toEqual([]);
-    await endTasks(target.pids, restored);
-    expect(await within(daemon.ended, 30_000)).toBe(0);
+    await expectEnd({ daemon, restored }, 0, 30_000);
     expect(log()).not.toContain('Error');
   });
 
   test('is waited for at SIGTERM too, before the pager is left to itself', async () => {
-    const server = await servePagesByThaw(target.image, ['--persist']);
-    const proxy = await proxyTo(server.port);
-    const { daemon, restored } = await begin([...proxy.client, '--fill', 'off']);
-    giveOrder(target, 'survey');
-    await awaitPlace(target);
+    const { proxy, daemon, restored } = await beginSurveyThrough();
     await proxy.goAway();
     await until('the stall', () => linesWith('it is tried again').length === 1);
     daemon.child.kill('SIGTERM');
@@ -187,11 +201,7 @@ describe('a server that comes back', () => {
 
 describe('a server that stays away', () => {
   test('is waited for five seconds; then what is missing is SIGBUS', async () => {
-    const server = await servePagesByThaw(target.image, ['--persist']);
-    const proxy = await proxyTo(server.port);
-    const { daemon, restored } = await begin([...proxy.client, '--fill', 'off']);
-    giveOrder(target, 'survey');
-    await awaitPlace(target);
+    const { proxy, daemon, restored } = await beginSurveyThrough();
     await proxy.goAway();
     const label = `page server 127.0.0.1:${proxy.port}`;
     giveOrder(target, 'look');
@@ -211,17 +221,12 @@ describe('a server that stays away', () => {
       expect(line).toContain(`of task ${pid} cannot be produced: found the server hung up`);
       expect(line).toContain(label);
     }
-    await endTasks(target.pids, restored);
-    expect(await within(daemon.ended, 10_000)).toBe(1);
+    await expectEnd({ daemon, restored }, 1, 10_000);
     expect(linesWith('Error: SOURCE_LOST')).toHaveLength(1);
   });
 
   test('is not waited for again and again: a connection that brings nothing is none', async () => {
-    const server = await servePagesByThaw(target.image, ['--persist']);
-    const proxy = await proxyTo(server.port);
-    const { daemon, restored } = await begin([...proxy.client, '--fill', 'off']);
-    giveOrder(target, 'survey');
-    await awaitPlace(target);
+    const { proxy, daemon, restored } = await beginSurveyThrough();
     await proxy.goAway();
     const dead = await hangUpAt(proxy.port);
     giveOrder(target, 'look');
@@ -229,8 +234,7 @@ describe('a server that stays away', () => {
     const [stall] = linesWith('it is tried again');
     const waited = timeOf(linesWith('Error: SOURCE_LOST')[0]) - timeOf(stall);
     expect(waited).toBeLessThan(7);
-    await endTasks(target.pids, restored);
-    expect(await within(daemon.ended, 10_000)).toBe(1);
+    await expectEnd({ daemon, restored }, 1, 10_000);
     dead.close();
   });
 
@@ -241,7 +245,7 @@ describe('a server that stays away', () => {
     await once(socket, 'connect');
     const options = ['--ps-socket', '3', '--fill', 'off'];
     const { daemon, restored } = await begin(options, ['ignore', 'ignore', 'ignore', socket]);
-    socket.destroy();
+    socket.destroy(); // before it reads anything of what is the daemon's
     giveOrder(target, 'survey');
     await awaitPlace(target);
     proxy.cut();
@@ -249,8 +253,7 @@ describe('a server that stays away', () => {
     expect(await readSurvey(target)).not.toEqual([]);
     expect(linesWith('it is tried again')).toEqual([]);
     expect(linesWith('Error: SOURCE_LOST')[0]).toContain('(page server at descriptor 3)');
-    await endTasks(target.pids, restored);
-    expect(await within(daemon.ended, 10_000)).toBe(1);
+    await expectEnd({ daemon, restored }, 1, 10_000);
   });
 
   test('is tried again before its first answer, too, and may be one of other headers', async () => {
@@ -288,14 +291,11 @@ describe('a server that stays away', () => {
   test('criu page-server, which has ended, is tried in vain', async () => {
     const server = await servePages(target.image);
     const proxy = await proxyTo(server.port);
-    const { daemon, restored } = await begin([...proxy.client, '--fill', 'off']);
-    giveOrder(target, 'survey');
-    await awaitPlace(target);
+    const { daemon, restored } = await beginSurvey(proxy.client);
     proxy.cut();
     giveOrder(target, 'look');
     expect(await readSurvey(target)).not.toEqual([]);
-    await endTasks(target.pids, restored);
-    expect(await within(daemon.ended, 10_000)).toBe(1);
+    await expectEnd({ daemon, restored }, 1, 10_000);
     expect(linesWith('Error: SOURCE_LOST')).toHaveLength(1);
   });
 });
