@@ -1,7 +1,7 @@
 // One direction of import: errors, address, limits <- native <- proto <- image <- plan <- servicer <-
 // {restore, lazy-pages} <- cli; page-server (above image) and uffd stand beside them.
 const rooms = {
-  base: '^src/(errors|address|limits|native|executables|tls-credentials)\\.ts$',
+  base: '^src/(errors|address|limits|native|executables|readiness|tls-credentials)\\.ts$',
   proto: '^src/proto/',
   image: '^src/image/',
   pack: '^src/pack/',

@@ -44,11 +44,3 @@ export interface PollResult {
   /** POLLERR: the descriptor is blocking, which the kernel does not poll. */
   readonly error: boolean;
 }
-
-/** When a wait gives up. */
-export interface WaitLimits {
-  /** @default no limit */
-  readonly timeoutMs?: number;
-  /** Ends the wait early, as a time-out does. */
-  readonly signal?: AbortSignal;
-}

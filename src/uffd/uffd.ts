@@ -5,6 +5,7 @@ import { readFileSync, readlinkSync } from 'node:fs';
 import { formatRange, formatVaddr, PAGE_SIZE, USER_SPACE_END } from '../address.js';
 import { systemError, ThawError } from '../errors.js';
 import { native, type UffdHandle } from '../native.js';
+import { Readiness, type WaitLimits } from '../readiness.js';
 import { FlagSet } from './flag-set.js';
 import {
   ContinueMode,
@@ -19,14 +20,12 @@ import {
   ZeropageMode,
 } from './flags.js';
 import { IoctlResult } from './ioctl-result.js';
-import { Readiness } from './readiness.js';
 import { decodeMessages, type ForkEvent, type PlainEvent } from './uffd-event.js';
 import type {
   InstallOptions,
   MemorySpan,
   MoveOptions,
   PollResult,
-  WaitLimits,
   WakeOptions,
 } from './uffd-options.js';
 

@@ -3,7 +3,7 @@ import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
 import { mkdirSync, renameSync, statSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { native } from '../../src/native.js';
-import { Readiness } from '../../src/uffd/readiness.js';
+import { Readiness } from '../../src/readiness.js';
 import { Uffd } from '../../src/uffd/uffd.js';
 
 const SOURCE = fileURLToPath(new URL('./uffd-target.cc', import.meta.url));

@@ -1,8 +1,15 @@
 /**
  * Waiting on the event loop until a descriptor is readable.
  */
-import { type FdWatcher, native } from '../native.js';
-import type { WaitLimits } from './uffd-options.js';
+import { type FdWatcher, native } from './native.js';
+
+/** When a wait gives up. */
+export interface WaitLimits {
+  /** @default no limit */
+  readonly timeoutMs?: number;
+  /** Ends the wait early, as a time-out does. */
+  readonly signal?: AbortSignal;
+}
 
 /** How a wait ended. */
 export type ReadyState = 'ready' | 'given-up' | 'closed';
