@@ -94,6 +94,7 @@ export {
   type SharedPlan,
   type TaskPlan,
 } from './plan/restore-plan.js';
+export type { WaitLimits } from './readiness.js';
 export { type Access, parseAccess } from './restore/access.js';
 export type { AddressRange } from './restore/gaps.js';
 export { type HostProcess, TOUCH_FAILED, type TouchResults } from './restore/host-process.js';
@@ -110,7 +111,13 @@ export type { UffdAccess } from './restore/uffd-access.js';
 export type { VerifyCounts } from './restore/verify.js';
 export type { LatencyCounts, LatencySummary, TargetFigures } from './servicer/figures.js';
 export type { PagerOptions } from './servicer/fill-options.js';
-export { Pager, type PagerEvents, type TargetOptions } from './servicer/pager.js';
+export type { Handoff, HandoffOptions, HandoffOutcome } from './servicer/handoff.js';
+export {
+  type ExpectedTargetOptions,
+  Pager,
+  type PagerEvents,
+  type TargetOptions,
+} from './servicer/pager.js';
 export type { ErrorAction, OnError } from './servicer/pager-protocol.js';
 export { PagerTarget, type PagerTargetEvents, type TargetEnd } from './servicer/pager-target.js';
 export {
@@ -163,6 +170,5 @@ export type {
   MemorySpan,
   MoveOptions,
   PollResult,
-  WaitLimits,
   WakeOptions,
 } from './uffd/uffd-options.js';

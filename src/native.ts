@@ -11,11 +11,6 @@ import { systemError, ThawError } from './errors.js';
 export interface ReceivedMessage {
   readonly bytes: Uint8Array;
   readonly fds: readonly number[];
-  /**
-   * A pidfd of the sender, whatever pid namespace it is in: on sockets of `unixListen` only, where the
-   * kernel has SO_PASSPIDFD (6.5), and while the sender lives.
-   */
-  readonly pidfd?: number;
 }
 
 /** A peer that connected to a listening socket. */
@@ -156,6 +151,11 @@ export interface NativeAddon {
    * arrive; those that did are closed.
    */
   receiveMessage(fd: number, maxBytes: number): ReceivedMessage | null | 'end';
+  /**
+   * The first `byteLength` bytes that wait in a stream, or as many as there are, without waiting and
+   * without taking them.
+   */
+  peekBytes(fd: number, byteLength: number): Uint8Array;
   /** Ends what this side of a socket sends: the peer reads an end, and can still send. */
   shutdownSend(fd: number): void;
   /**

@@ -84,6 +84,14 @@ void AddressSpace::Publish() {
   record_->published = true;
 }
 
+void AddressSpace::Attach(Fd uffd, Fd pidfd) {
+  uffd_ = std::move(uffd);
+  pidfd_ = std::move(pidfd);
+  figures_->started_ns = MonotonicNs();
+  record_->pidfd = pidfd_.get();
+  record_->uffd = uffd_.get();
+}
+
 void AddressSpace::ReleaseMemory() {
   AddressMapLog(arena_, record_).Release();
   arena_->Release(std::exchange(record_->memory, ArenaRange{}));
@@ -117,7 +125,7 @@ std::shared_ptr<AddressSpace> AddressSpace::Fork(uint64_t id, uint64_t sequence,
   std::copy_n(source_slots(), plan_->source_count(), child->source_slots());
   child->uffd_ = std::move(*uffd);
   child->origin_ = origin_;
-  child->set_remote_task(remote_task());
+  child->set_image_pid(image_pid());
   child->record_->parent = id_;
   child->record_->fork_sequence = sequence;
   child->set_ranges_ready(ranges_ready());

@@ -45,7 +45,7 @@ enum class Outcome {
 
 class AddressSpace : public std::enable_shared_from_this<AddressSpace> {
  public:
-  // Null when the arena is full. `uffd` must be non-blocking.
+  // Null when the arena is full. `uffd` must be non-blocking, or comes later (Attach).
   static std::shared_ptr<AddressSpace> Create(uint64_t id, Fd uffd, Fd pidfd,
                                               std::shared_ptr<const Plan> plan, Arena* arena);
   // The child of a fork, at the moment of the fork event, which is message `sequence`: same places,
@@ -61,6 +61,8 @@ class AddressSpace : public std::enable_shared_from_this<AddressSpace> {
 
   // From now on it can be recovered.
   void Publish();
+  // Of a published one whose uffd came later, and must be non-blocking.
+  void Attach(Fd uffd, Fd pidfd);
   // The uffd of a child that was not published, for whoever closes it.
   Fd TakeUffd() { return std::move(uffd_); }
   // The arena's slots of the plan's sources, in its order: for whoever recovers it.
@@ -81,10 +83,15 @@ class AddressSpace : public std::enable_shared_from_this<AddressSpace> {
   const Plan& plan() const { return *plan_; }
   Figures& figures() { return *figures_; }
   Gate& gate() { return gate_; }
-  // What page servers know the task by; a forked child inherits it.
   bool asks_remotes() const { return plan_->has_remotes(); }
-  uint64_t remote_task() const { return record_->remote_task; }
-  void set_remote_task(uint64_t task) { record_->remote_task = task; }
+  // What CRIU and page servers know the task by; a forked child inherits it.
+  uint64_t image_pid() const { return record_->image_pid; }
+  void set_image_pid(uint64_t pid) { record_->image_pid = pid; }
+  // The handoff that brings its uffd; 0: none.
+  uint64_t handoff() const { return record_->handoff; }
+  void set_handoff(uint64_t id) { record_->handoff = id; }
+  // Whether its uffd has come.
+  bool attached() const { return record_->uffd >= 0 || retired(); }
   bool complete() const { return figures_->missing_pages.load() == 0; }
 
   // Whether all ranges are registered by now. A target that CRIU restores is handed over before it

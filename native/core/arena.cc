@@ -46,6 +46,7 @@ bool Arena::Create() {
   if (!mapping_.valid()) return false;
   free_targets_ = Descending(kFiguresSlots);
   free_sources_ = Descending(kSourceSlots);
+  free_handoffs_ = Descending(kHandoffSlots);
   free_ranges_[kHeapOffset] = kArenaBytes - kHeapOffset;
   return true;
 }
@@ -54,10 +55,13 @@ void Arena::Recover() {
   const std::lock_guard<std::mutex> lock(mutex_);
   const std::vector<uint32_t> targets = PublishedTargets();
   const std::vector<uint32_t> sources = PublishedSources();
+  const std::vector<uint32_t> handoffs = PublishedHandoffs();
   free_targets_ = Descending(kFiguresSlots);
   free_sources_ = Descending(kSourceSlots);
+  free_handoffs_ = Descending(kHandoffSlots);
   RemoveSlots(&free_targets_, targets);
   RemoveSlots(&free_sources_, sources);
+  RemoveSlots(&free_handoffs_, handoffs);
   // What died between being taken and being published.
   for (const uint32_t slot : free_targets_) {
     if (slot >= header().target_slots_used) continue;
@@ -67,6 +71,9 @@ void Arena::Recover() {
   for (const uint32_t slot : free_sources_) {
     if (slot < header().source_slots_used)
       std::memset(static_cast<void*>(source(slot)), 0, sizeof(SourceRecord));
+  }
+  for (const uint32_t slot : free_handoffs_) {
+    if (slot < header().handoff_slots_used) ClearHandoff(slot);
   }
   std::vector<ArenaRange> used;
   for (const uint32_t slot : targets) {
@@ -119,6 +126,35 @@ void Arena::ReleaseSource(SourceRecord* record) {
   record->published = false;
   std::memset(static_cast<void*>(record), 0, sizeof(*record));
   free_sources_.push_back(static_cast<uint32_t>(record - source(0)));
+}
+
+HandoffRecord* Arena::TakeHandoff() {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  uint32_t slot;
+  if (!TakeSlot(&free_handoffs_, &header().handoff_slots_used, &slot)) return nullptr;
+  return handoff(slot);
+}
+
+void Arena::ReleaseHandoff(HandoffRecord* record) {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  record->published = false;
+  const auto slot = static_cast<uint32_t>(
+      (reinterpret_cast<uint8_t*>(record) - reinterpret_cast<uint8_t*>(handoff(0))) /
+      kHandoffRecordBytes);
+  ClearHandoff(slot);
+  free_handoffs_.push_back(slot);
+}
+
+void Arena::ClearHandoff(uint32_t slot) {
+  Discard(kHandoffsOffset + slot * kHandoffRecordBytes, kHandoffRecordBytes);
+}
+
+std::vector<uint32_t> Arena::PublishedHandoffs() const {
+  std::vector<uint32_t> slots;
+  for (uint32_t slot = 0; slot < header().handoff_slots_used; ++slot) {
+    if (handoff(slot)->published) slots.push_back(slot);
+  }
+  return slots;
 }
 
 std::vector<uint32_t> Arena::PublishedTargets() const {

@@ -48,9 +48,17 @@ class Arena {
     return At<SourceRecord>(kSourcesOffset + slot * sizeof(SourceRecord));
   }
 
+  // The same for a handoff.
+  HandoffRecord* TakeHandoff();
+  void ReleaseHandoff(HandoffRecord* record);
+  HandoffRecord* handoff(uint32_t slot) const {
+    return At<HandoffRecord>(kHandoffsOffset + slot * kHandoffRecordBytes);
+  }
+
   // Slots of published records.
   std::vector<uint32_t> PublishedTargets() const;
   std::vector<uint32_t> PublishedSources() const;
+  std::vector<uint32_t> PublishedHandoffs() const;
 
   // `byte_length` zeroed bytes, page-aligned; false when the arena is full.
   bool Allocate(uint64_t byte_length, ArenaRange* range);
@@ -62,6 +70,7 @@ class Arena {
   T* At(uint64_t offset) const {
     return reinterpret_cast<T*>(mapping_.data() + offset);
   }
+  void ClearHandoff(uint32_t slot);
   void FreeAllButUsed(std::vector<ArenaRange> used);
   bool Punch(uint64_t offset, uint64_t byte_length);
   void Discard(uint64_t offset, uint64_t byte_length);
@@ -69,8 +78,8 @@ class Arena {
   std::mutex mutex_;
   Fd fd_;
   UniqueMapping mapping_;
-  std::vector<uint32_t> free_targets_, free_sources_;  // the lowest last
-  std::map<uint64_t, uint64_t> free_ranges_;           // offset -> length, never adjacent
+  std::vector<uint32_t> free_targets_, free_sources_, free_handoffs_;  // the lowest last
+  std::map<uint64_t, uint64_t> free_ranges_;  // offset -> length, never adjacent
 };
 
 }  // namespace thaw

@@ -1,6 +1,7 @@
 // What stands where in the arena, and what each record of it says.
 //
-//   figures slots | header | target records | source records | heap: page states, address maps
+//   figures slots | header | target records | source records | handoff records |
+//   heap: page states, address maps
 //
 // A process of the pager that dies leaves nothing but this and its descriptors; the next one builds
 // everything else from it. So a record is valid from the store of `published` on, and every step is
@@ -15,6 +16,7 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "attached_fds.h"
 #include "error_policy.h"
 #include "figures.h"
 #include "kill_point.h"
@@ -52,8 +54,8 @@ struct TargetRecord {
   std::atomic<OnError> on_error;
   std::atomic<bool> cannot_poison;  // the kernel (before 6.6): such pages stay missing for ever
   std::atomic<TargetState>
-      retired_as;  // other than kFree: its descriptors are not its own any more
-  int32_t uffd;
+      retired_as;   // other than kFree: its descriptors are not its own any more
+  int32_t uffd;     // -1: it is expected from a handoff
   int32_t pidfd;    // -1: none
   int32_t plan_fd;  // its family's; -1: none
   uint32_t source_count;
@@ -61,7 +63,8 @@ struct TargetRecord {
   uint64_t origin;
   uint32_t window_pages_max;
   uint64_t parent;
-  uint64_t remote_task;
+  uint64_t handoff;        // what hands it over; 0: none
+  uint64_t image_pid;      // what CRIU and page servers know it by
   uint64_t fork_sequence;  // of the message that brought a forked child; 0: not forked
   ArenaRange memory;       // slots of the sources (u32 each), then page states (a byte each)
   // The address map: maps[map_current - 1], a MapImage; 0: as the plan's regions.
@@ -92,6 +95,27 @@ struct SourceRecord {
 };
 
 inline constexpr uint32_t kSourceSlots = 65536;
+
+// One connection over which CRIU hands tasks over. What it says is received straight into `word`
+// and what comes behind, so that a descriptor that was received is known to whoever comes next.
+struct HandoffRecord {
+  std::atomic<bool> published;
+  bool fill;  // whether its tasks are filled once they run
+  int32_t fd;
+  uint64_t id;
+  uint64_t silence_ns_max;
+  uint32_t zombies;
+  std::atomic<uint32_t> zombies_left;  // to be announced
+  std::atomic<uint32_t> zombies_next;  // what zombies_left is once `word` is done with
+  std::atomic<int32_t> word;           // the announcement in hand; 0: none
+  uint8_t byte;                        // what a descriptor travels with
+  alignas(cmsghdr) uint8_t word_attached[kAttachedBytes];
+  alignas(cmsghdr) uint8_t task_attached[kAttachedBytes];
+};
+
+inline constexpr uint32_t kHandoffSlots = 1024;
+inline constexpr uint64_t kHandoffRecordBytes = 4096;
+static_assert(sizeof(HandoffRecord) <= kHandoffRecordBytes, "a slot holds a record");
 
 // What one read(2) of a uffd brought. The kernel writes messages straight into it, so that an event
 // that was read is known to whoever comes next. Pending: messages[i].event != 0 for i >= applied,
@@ -132,6 +156,7 @@ struct ArenaHeader {
   std::atomic<int32_t> held_forks[kHeldForksMax];  // 0: none
   std::atomic<uint32_t> target_slots_used;         // slots from here on were never in use
   std::atomic<uint32_t> source_slots_used;
+  std::atomic<uint32_t> handoff_slots_used;
   std::atomic<uint64_t> next_fork_id;
   MessageBatch batch;
 #ifdef THAW_KILL_POINTS
@@ -146,7 +171,9 @@ inline constexpr uint64_t kArenaBytes = uint64_t{1} << 40;
 inline constexpr uint64_t kHeaderOffset = kFiguresSlotBytes * kFiguresSlots;
 inline constexpr uint64_t kTargetsOffset = kHeaderOffset + kHeaderBytes;
 inline constexpr uint64_t kSourcesOffset = kTargetsOffset + kTargetRecordBytes * kFiguresSlots;
-inline constexpr uint64_t kHeapOffset = kSourcesOffset + sizeof(SourceRecord) * kSourceSlots;
+inline constexpr uint64_t kHandoffsOffset = kSourcesOffset + sizeof(SourceRecord) * kSourceSlots;
+inline constexpr uint64_t kHeapOffset = kHandoffsOffset + kHandoffRecordBytes * kHandoffSlots;
+static_assert(kHandoffsOffset % 4096 == 0, "a handoff's record is a page");
 static_assert(kHeapOffset % 4096 == 0, "the heap is made of pages");
 
 }  // namespace thaw

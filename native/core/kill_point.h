@@ -15,20 +15,24 @@ namespace thaw {
 
 enum class KillPoint : uint32_t {
   kNone,
-  kMessagesRead,     // of a uffd, none of them applied
-  kEditLogged,       // of an address map, not made yet
-  kChildMade,        // of a fork, not published yet
-  kEventApplied,     // not marked as applied yet
-  kDecoding,         // a block is read, not decoded yet
-  kClaimed,          // pages, not installed yet
-  kInstalled,        // pages, not settled yet
-  kRetiring,         // a target, whose descriptors are still open
-  kRecovering,       // one target of another's is taken over
-  kRecovered,        // everything is, and was not told yet
-  kRequestReceived,  // not carried out yet
-  kRequestHandled,   // not answered yet
-  kRequestAnswered,  // still in the socket
-  kWorkerCloned,     // in the keeper: nobody knows of it yet
+  kMessagesRead,          // of a uffd, none of them applied
+  kEditLogged,            // of an address map, not made yet
+  kChildMade,             // of a fork, not published yet
+  kEventApplied,          // not marked as applied yet
+  kDecoding,              // a block is read, not decoded yet
+  kClaimed,               // pages, not installed yet
+  kInstalled,             // pages, not settled yet
+  kRetiring,              // a target, whose descriptors are still open
+  kRecovering,            // one target of another's is taken over
+  kRecovered,             // everything is, and was not told yet
+  kAnnouncementReceived,  // of a handoff, not carried out yet
+  kUffdReceived,          // of a handoff's task, nobody's yet
+  kAttached,              // a handoff's uffd is its target's, who is not served yet
+  kReleased,              // a handoff's targets, and it is not told yet
+  kRequestReceived,       // not carried out yet
+  kRequestHandled,        // not answered yet
+  kRequestAnswered,       // still in the socket
+  kWorkerCloned,          // in the keeper: nobody knows of it yet
   kStandbyCloned,
   kEnd,
 };

@@ -23,6 +23,27 @@ enum class PagerEventKind : uint32_t {
   // Of the pager itself: another worker goes on; a = how often that happened. What was promised by
   // an event may have been forgotten (kPrefetchDone, kSettled): ask again. Others may come twice.
   kTookOver = 9,
+  kHandedOver = 10,  // the target has come; a = pid of its process, 0: not known
+  // A handoff is over, whose id stands in the target's place: a = HandoffEnd, b = tasks and zombies
+  // that were announced, c = its last word (a pid; negative: a zombie's), d = descriptors that
+  // came.
+  kHandoffEnd = 11,
+};
+
+// How a handoff ended.
+enum class HandoffEnd : uint64_t {
+  kRestored = 0,       // all ranges are registered, and the tasks run
+  kHungUp = 1,         // between two announcements
+  kHalfMessage = 2,    // within one
+  kStrayFds = 3,       // descriptors that belong to no task
+  kNotOneFd = 4,       // for a task
+  kStranger = 5,       // not one of those expected, or twice
+  kTooEarly = 6,       // restored before all were announced
+  kSilent = 7,         // for too long
+  kNotUffd = 8,        // another descriptor
+  kNoDescriptors = 9,  // left to receive one
+  kNotServed = 10,     // error
+  kSourceLost = 11,    // and nobody is there to make another connection to the page server
 };
 
 struct PagerEvent {

@@ -204,7 +204,7 @@ void RemoteSource::Send(Request request) {
   if (!expecting()) heard_ns_ = MonotonicNs();
   const wire::Header header{wire::kGetPages, request.page_count,
                             request.extent.vaddr + request.page * kPageSize,
-                            request.space->remote_task()};
+                            request.space->image_pid()};
   uint8_t bytes[wire::kWideBytes];
   wire::Encode(header, options_.header_bytes, bytes);
   out_.insert(out_.end(), bytes, bytes + options_.header_bytes);
@@ -288,7 +288,7 @@ int RemoteSource::BeginAnswer() {
                      ((header.command >> 16) & wire::kPagesPresent) != 0 && header.page_count > 0 &&
                      header.page_count <= request.page_count &&
                      header.vaddr == request.extent.vaddr + request.page * kPageSize &&
-                     header.task == request.space->remote_task();
+                     header.task == request.space->image_pid();
   if (!right) return EPROTO;
   answer_pages_ = static_cast<uint32_t>(header.page_count);
   ++answers_;

@@ -12,16 +12,14 @@
 #include <string>
 #include <vector>
 
+#include "attached_fds.h"
 #include "fd.h"
 #include "system_error.h"
-#include "unix_socket.h"
 
 namespace thaw {
 
 namespace {
 
-// The kernel's SCM_MAX_FD.
-constexpr size_t kMessageFdsMax = 253;
 // Bounds the buffer of one receive.
 constexpr uint64_t kMessageBytesMax = 16 * 1024 * 1024;
 
@@ -41,7 +39,7 @@ Napi::Value SocketPair(const Napi::CallbackInfo& info) {
 std::vector<int> ToFds(const Napi::CallbackInfo& info, size_t index) {
   if (!info[index].IsArray()) throw Napi::TypeError::New(info.Env(), "Expected an array of fds");
   const Napi::Array array = info[index].As<Napi::Array>();
-  if (array.Length() > kMessageFdsMax) {
+  if (array.Length() > kAttachedFdsMax) {
     throw Napi::RangeError::New(info.Env(), "Expected at most 253 descriptors a message");
   }
   std::vector<int> fds;
@@ -65,7 +63,7 @@ Napi::Value SendMessage(const Napi::CallbackInfo& info) {
   msghdr message{};
   message.msg_iov = &part;
   message.msg_iovlen = 1;
-  alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int) * kMessageFdsMax)] = {};
+  alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int) * kAttachedFdsMax)] = {};
   if (!fds.empty()) {
     const size_t fd_bytes = fds.size() * sizeof(int);
     message.msg_control = control;
@@ -88,41 +86,13 @@ Napi::Value SendMessage(const Napi::CallbackInfo& info) {
   return Napi::Boolean::New(info.Env(), true);
 }
 
-struct Attached {
-  std::vector<Fd> fds;
-  Fd pidfd;  // of the sender
-};
-
-Attached TakeAttached(msghdr* message) {
-  Attached attached;
-  for (cmsghdr* header = CMSG_FIRSTHDR(message); header != nullptr;
-       header = CMSG_NXTHDR(message, header)) {
-    if (header->cmsg_level != SOL_SOCKET) continue;
-    if (header->cmsg_type == kScmPidfd) {
-      int fd;
-      memcpy(&fd, CMSG_DATA(header), sizeof(int));
-      if (fd >= 0) attached.pidfd = Fd(fd);  // else the sender is gone
-      continue;
-    }
-    if (header->cmsg_type != SCM_RIGHTS) continue;
-    const size_t count = (header->cmsg_len - CMSG_LEN(0)) / sizeof(int);
-    for (size_t i = 0; i < count; ++i) {
-      int fd;
-      memcpy(&fd, CMSG_DATA(header) + i * sizeof(int), sizeof(int));
-      attached.fds.emplace_back(fd);
-    }
-  }
-  return attached;
-}
-
-// receiveMessage(fd, maxBytes): {bytes, fds, pidfd?}, null where nothing waits, 'end' after a
-// hang-up.
+// receiveMessage(fd, maxBytes): {bytes, fds}, null where nothing waits, 'end' after a hang-up.
 Napi::Value ReceiveMessage(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();
   const int fd = ToFd(info, 0);
   std::vector<uint8_t> buffer(ToSize(info, 1, kMessageBytesMax));
   iovec part{buffer.data(), buffer.size()};
-  alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int) * kMessageFdsMax) + CMSG_SPACE(sizeof(int))];
+  alignas(cmsghdr) char control[kAttachedBytes];
   msghdr message{};
   message.msg_iov = &part;
   message.msg_iovlen = 1;
@@ -135,10 +105,10 @@ Napi::Value ReceiveMessage(const Napi::CallbackInfo& info) {
   if (received < 0 && errno == EAGAIN) return env.Null();
   if (received < 0) ThrowSystemError(env, "recvmsg", errno);
 
-  Attached attached = TakeAttached(&message);
+  AttachedFds attached = TakeAttachedFds(message);
   // A cut message is no message: what did arrive of its descriptors is closed here.
   if ((message.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) != 0) {
-    attached = Attached{};
+    attached = {};
     ThrowSystemError(env, "recvmsg", EMSGSIZE);
   }
   if (received == 0) return Napi::String::New(env, "end");
@@ -150,8 +120,20 @@ Napi::Value ReceiveMessage(const Napi::CallbackInfo& info) {
   Napi::Object result = Napi::Object::New(env);
   result.Set("bytes", bytes);
   result.Set("fds", numbers);
-  if (attached.pidfd.valid()) result.Set("pidfd", attached.pidfd.Release());
   return result;
+}
+
+// peekBytes(fd, byteLength): those that are there.
+Napi::Value PeekBytes(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  std::vector<uint8_t> buffer(ToSize(info, 1, kMessageBytesMax));
+  const ssize_t count = recv(ToFd(info, 0), buffer.data(), buffer.size(), MSG_PEEK | MSG_DONTWAIT);
+  if (count < 0 && errno != EAGAIN && errno != EINTR && errno != ECONNRESET) {
+    ThrowSystemError(env, "recv", errno);
+  }
+  Napi::Uint8Array bytes = Napi::Uint8Array::New(env, count > 0 ? static_cast<size_t>(count) : 0);
+  memcpy(bytes.Data(), buffer.data(), bytes.ByteLength());
+  return bytes;
 }
 
 void ShutdownSend(const Napi::CallbackInfo& info) {
@@ -237,6 +219,7 @@ void RegisterChannel(Napi::Env env, Napi::Object exports) {
   exports.Set("socketpair", Napi::Function::New(env, SocketPair));
   exports.Set("sendMessage", Napi::Function::New(env, SendMessage));
   exports.Set("receiveMessage", Napi::Function::New(env, ReceiveMessage));
+  exports.Set("peekBytes", Napi::Function::New(env, PeekBytes));
   exports.Set("shutdownSend", Napi::Function::New(env, ShutdownSend));
   exports.Set("createMemfd", Napi::Function::New(env, CreateMemfd));
   exports.Set("createSealedMemfd", Napi::Function::New(env, CreateSealedMemfd));

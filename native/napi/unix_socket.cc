@@ -9,6 +9,7 @@
 #include <cstring>
 #include <string>
 
+#include "attached_fds.h"
 #include "fd.h"
 #include "system_error.h"
 

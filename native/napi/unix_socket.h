@@ -9,10 +9,6 @@
 
 namespace thaw {
 
-// Linux 6.5; older headers lack them.
-inline constexpr int kSoPassPidfd = 76;
-inline constexpr int kScmPidfd = 4;
-
 void RegisterUnixSocket(Napi::Env env, Napi::Object exports);
 
 }  // namespace thaw

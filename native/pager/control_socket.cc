@@ -8,6 +8,7 @@
 #include <cerrno>
 #include <cstring>
 
+#include "attached_fds.h"
 #include "pager_event.h"
 
 namespace thaw {
@@ -17,21 +18,6 @@ constexpr size_t kPacketBytesMax = 256 * 1024;
 constexpr size_t kFdsMax = 16;
 // Packets kept from which on failures of pages are dropped.
 constexpr size_t kKeptMax = 4096;
-
-std::vector<Fd> TakeFds(const msghdr& message) {
-  std::vector<Fd> fds;
-  for (cmsghdr* header = CMSG_FIRSTHDR(&message); header != nullptr;
-       header = CMSG_NXTHDR(const_cast<msghdr*>(&message), header)) {
-    if (header->cmsg_level != SOL_SOCKET || header->cmsg_type != SCM_RIGHTS) continue;
-    const size_t count = (header->cmsg_len - CMSG_LEN(0)) / sizeof(int);
-    for (size_t i = 0; i < count; ++i) {
-      int fd;
-      std::memcpy(&fd, CMSG_DATA(header) + i * sizeof(int), sizeof(int));
-      fds.emplace_back(fd);
-    }
-  }
-  return fds;
-}
 
 bool IsEvent(const ControlPacket& packet, PagerEventKind kind) {
   return packet.kind == static_cast<uint32_t>(PacketKind::kEvent) &&
@@ -48,7 +34,6 @@ int ControlSocket::Start() {
 }
 
 ControlSocket::Received ControlSocket::Receive(ReceivedRequest* received) {
-  WaitForRequest();
   alignas(cmsghdr) char control[CMSG_SPACE(kFdsMax * sizeof(int))];
   iovec vector{received_.data(), received_.size()};
   msghdr message{};
@@ -61,7 +46,7 @@ ControlSocket::Received ControlSocket::Receive(ReceivedRequest* received) {
     count = ::recvmsg(fd_, &message, MSG_PEEK | MSG_CMSG_CLOEXEC);
   } while (count < 0 && errno == EINTR);
   if (count <= 0) return Received::kEnd;
-  received->fds = TakeFds(message);
+  received->fds = TakeAttachedFds(message).fds;
   std::memset(&received->request, 0, sizeof(received->request));
   std::memcpy(&received->request, received_.data(),
               std::min<size_t>(count, sizeof(received->request)));
@@ -74,12 +59,15 @@ ControlSocket::Received ControlSocket::Receive(ReceivedRequest* received) {
   return Received::kRequest;
 }
 
-void ControlSocket::WaitForRequest() {
+bool ControlSocket::Wait(int other, int other_ms) {
   for (;;) {
     const short send = SendKept() ? 0 : POLLOUT;
-    pollfd polls[] = {{fd_, static_cast<short>(POLLIN | send), 0}, {wake_.get(), POLLIN, 0}};
-    if (::poll(polls, 2, -1) < 0) continue;
-    if (polls[0].revents & ~POLLOUT) return;
+    pollfd polls[] = {
+        {fd_, static_cast<short>(POLLIN | send), 0}, {wake_.get(), POLLIN, 0}, {other, POLLIN, 0}};
+    const int ready = ::poll(polls, 3, other_ms);
+    if (ready < 0) continue;
+    if (polls[0].revents & ~POLLOUT) return true;
+    if (ready == 0 || polls[2].revents != 0) return false;
     eventfd_t ignored;
     ::eventfd_read(wake_.get(), &ignored);
   }

@@ -26,11 +26,15 @@ class ControlSocket {
   // Before all else. 0 or a positive errno.
   int Start();
 
+  // Waits until there is a request, or the control plane's end: true. False once `other` can be
+  // read from, or after `other_ms` (-1: no limit). Sends meanwhile what the control plane did not
+  // read yet.
+  bool Wait(int other, int other_ms);
+
   // kNoDescriptors: none is left for those that travel with the request.
   enum class Received { kRequest, kMalformed, kNoDescriptors, kEnd };
-  // Waits for one request, without a limit: the control plane's end wakes it. The request stays in
-  // the socket until Consume(): a process that dies meanwhile leaves it to the next. Sends
-  // meanwhile what the control plane did not read yet.
+  // The request that Wait() told of. It stays in the socket until Consume(): a process that dies
+  // meanwhile leaves it to the next.
   Received Receive(ReceivedRequest* received);
   // Once its answer has gone out: waits, without a limit, until the control plane has read enough,
   // or has ended.
@@ -46,7 +50,6 @@ class ControlSocket {
   bool Forget(uint64_t child);
 
  private:
-  void WaitForRequest();
   bool TrySend(const ControlPacket& packet, int fd);
   bool SendKept();
 

@@ -1,10 +1,13 @@
 #include "descriptors.h"
 
 #include <dirent.h>
+#include <fcntl.h>
 #include <unistd.h>
 
 #include <cstdlib>
+#include <cstring>
 #include <set>
+#include <string>
 
 #include "control_messages.h"
 
@@ -23,6 +26,21 @@ void AddTargets(const Arena& arena, std::set<int>* used) {
 
 void AddSources(const Arena& arena, std::set<int>* used) {
   for (const uint32_t slot : arena.PublishedSources()) used->insert(arena.source(slot)->fd);
+}
+
+// Connections, and what was received from them and not handed on.
+void AddHandoffs(const Arena& arena, std::set<int>* used) {
+  for (const uint32_t slot : arena.PublishedHandoffs()) {
+    HandoffRecord& record = *arena.handoff(slot);
+    used->insert(record.fd);
+    if (record.word == 0) continue;
+    msghdr message{};
+    message.msg_control = record.task_attached;
+    message.msg_controllen = sizeof(record.task_attached);
+    AttachedFds attached = TakeAttachedFds(message);
+    used->insert(attached.pidfd.Release());
+    for (Fd& fd : attached.fds) used->insert(fd.Release());
+  }
 }
 
 // Of children whose fork was read, but not applied.
@@ -48,6 +66,7 @@ void CloseUnrecorded(const Arena& arena) {
       arena.fd(),   processes.worker_pidfd, processes.keeper_pidfd, processes.standby_pidfd};
   AddTargets(arena, &used);
   AddSources(arena, &used);
+  AddHandoffs(arena, &used);
   AddPendingForks(arena, &used);
   AddHeldForks(arena, &used);
   DIR* const directory = ::opendir("/proc/self/fd");
@@ -58,6 +77,14 @@ void CloseUnrecorded(const Arena& arena) {
     if (entry->d_name[0] != '.' && used.count(fd) == 0) ::close(fd);
   }
   ::closedir(directory);
+}
+
+bool PrepareUffd(int fd) {
+  const std::string path = "/proc/self/fd/" + std::to_string(fd);
+  char target[64] = {};
+  if (::readlink(path.c_str(), target, sizeof(target) - 1) < 0) return false;
+  if (std::strcmp(target, "anon_inode:[userfaultfd]") != 0) return false;
+  return ::fcntl(fd, F_SETFL, ::fcntl(fd, F_GETFL) | O_NONBLOCK) == 0;
 }
 
 }  // namespace thaw

@@ -11,6 +11,10 @@ namespace thaw {
 // standard streams. The caller is the only one that opens any meanwhile.
 void CloseUnrecorded(const Arena& arena);
 
+// Whether `fd` is a userfaultfd, which is non-blocking then: poll(2) answers POLLERR for a blocking
+// one, and a read must never hold the fault thread up.
+bool PrepareUffd(int fd);
+
 }  // namespace thaw
 
 #endif  // THAW_NATIVE_PAGER_DESCRIPTORS_H_

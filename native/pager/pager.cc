@@ -1,6 +1,6 @@
 #include "pager.h"
 
-#include <fcntl.h>
+#include <poll.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -9,6 +9,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <iterator>
 #include <new>
 #include <string>
 #include <unordered_map>
@@ -20,11 +21,6 @@
 
 namespace thaw {
 namespace {
-
-void Refuse(ControlPacket* answer, Refusal refusal, int error = 0) {
-  answer->refusal = static_cast<uint32_t>(refusal);
-  answer->error = error;
-}
 
 const char* DescribeError(int error) {
   return error == EILSEQ ? "another checksum than they were written with" : std::strerror(error);
@@ -83,13 +79,6 @@ bool IsEnd(PagerEventKind kind) {
 // Workers that may die of one request.
 constexpr uint32_t kRequestTriesMax = 3;
 
-bool IsUffd(int fd) {
-  const std::string path = "/proc/self/fd/" + std::to_string(fd);
-  char target[64] = {};
-  if (::readlink(path.c_str(), target, sizeof(target) - 1) < 0) return false;
-  return std::strcmp(target, "anon_inode:[userfaultfd]") == 0;
-}
-
 }  // namespace
 
 Pager::Pager(int control, const BackgroundFill::Options& options, Arena* arena)
@@ -98,9 +87,13 @@ Pager::Pager(int control, const BackgroundFill::Options& options, Arena* arena)
       arena_(arena),
       servicer_([this](const PagerEvent& event) { PassOn(event); }, arena_),
       fill_([this](const PagerEvent& event) { PassOn(event); }, &servicer_),
-      sources_(arena_, [this](Fd fd, const RemoteSource::Options& options) {
-        return StartRemote(std::move(fd), options);
-      }) {}
+      sources_(arena_,
+               [this](Fd fd, const RemoteSource::Options& options) {
+                 return StartRemote(std::move(fd), options);
+               }),
+      handoffs_(arena_, {[this](auto space) { return servicer_.Add(std::move(space)); },
+                         [this](AddressSpace& target, bool fill) { Release(target, fill); },
+                         [this](const PagerEvent& event) { PassOn(event); }}) {}
 
 int Pager::Run(bool recovered) {
   if (!(recovered ? Recover() : Start())) {
@@ -123,6 +116,8 @@ bool Pager::Start() {
   if (errno != 0) return false;
   errno = servicer_.Start(&fill_);
   if (errno != 0) return false;
+  errno = handoffs_.Start();
+  if (errno != 0) return false;
   fill_.Start();
   fill_.Configure(options_);
   SayHello();
@@ -133,9 +128,13 @@ bool Pager::Recover() {
   arena_->Recover();
   errno = control_.Start();
   if (errno != 0) return false;
-  std::vector<std::shared_ptr<AddressSpace>> spaces;
-  if (!OpenRecorded(&spaces)) return false;
+  std::vector<std::shared_ptr<AddressSpace>> recorded, spaces;
+  if (!OpenRecorded(&recorded)) return false;
+  std::copy_if(recorded.begin(), recorded.end(), std::back_inserter(spaces),
+               [](const auto& space) { return space->attached(); });
   errno = servicer_.Start(&fill_, spaces);
+  if (errno != 0) return false;
+  errno = handoffs_.Start(recorded);
   if (errno != 0) return false;
   fill_.Start();
   fill_.Configure(options_);
@@ -198,8 +197,12 @@ void Pager::SayHello() {
   processes().said_hello = true;
 }
 
-// Handles the next request; false at the control plane's end.
+// Handles the next request, or what CRIU says; false once there is no control plane any more.
 bool Pager::Step() {
+  if (!control_.Wait(handoffs_.fd(), handoffs_.WaitMsMax())) {
+    handoffs_.Serve();
+    return true;
+  }
   ReceivedRequest received;
   const ControlSocket::Received kind = control_.Receive(&received);
   if (kind == ControlSocket::Received::kEnd) return false;
@@ -221,7 +224,7 @@ bool Pager::Step() {
   control_.Send(answer);
   THAW_KILL_POINT(kRequestAnswered);
   control_.Consume();
-  return true;
+  return !alone_;
 }
 
 // False for a request that workers have died of before.
@@ -233,177 +236,6 @@ bool Pager::TakeInHand(uint64_t request_id) {
   const uint32_t before = processes().request_try++;
   again_ = before > 0;
   return before < kRequestTriesMax;
-}
-
-void Pager::Handle(ReceivedRequest* received, ControlPacket* answer) {
-  const ControlRequest& request = received->request;
-  switch (static_cast<RequestOp>(request.op)) {
-    case RequestOp::kAddSource:
-      AddSource(received, answer);
-      break;
-    case RequestOp::kAddTarget:
-      AddTarget(received, answer);
-      break;
-    case RequestOp::kDropSource:
-      DropSource(request.target, answer);
-      break;
-    case RequestOp::kAddRemoteSource:
-      AddRemoteSource(received, answer);
-      break;
-    case RequestOp::kReplaceSource:
-    case RequestOp::kAbandonSource:
-    case RequestOp::kCloseSource:
-      WithRemote(received, answer);
-      break;
-    case RequestOp::kFill:
-    case RequestOp::kPrefetch:
-    case RequestOp::kSettle:
-    case RequestOp::kDropTarget:
-    case RequestOp::kRangesReady:
-      WithTarget(request, answer);
-      break;
-    case RequestOp::kOutlive:
-      Outlive(received, answer);
-      break;
-    default:
-      Refuse(answer, Refusal::kMalformed);
-  }
-}
-
-void Pager::AddSource(ReceivedRequest* received, ControlPacket* answer) {
-  if (received->fds.size() != 1) return Refuse(answer, Refusal::kMalformed);
-  uint32_t slot = 0;
-  if (again_ && sources_.Find(received->request.target, &slot) != nullptr) return;
-  const int error = sources_.Add(received->request.target, std::move(received->fds[0]));
-  if (error != 0) Refuse(answer, Refusal::kSourceFailed, error);
-}
-
-// Null (errno set) without a thread or an eventfd to wait with.
-std::shared_ptr<RemoteSource> Pager::StartRemote(Fd fd, const RemoteSource::Options& options) {
-  auto remote = std::make_shared<RemoteSource>(
-      std::move(fd), options, [this](const PagerEvent& event) { PassOn(event); },
-      [this](const std::shared_ptr<AddressSpace>& space, bool gone) {
-        // The id may be another target's by now.
-        if (servicer_.Find(space->id()) == space) servicer_.Notify(space->id(), gone);
-      });
-  return remote->Start() ? remote : nullptr;
-}
-
-void Pager::AddRemoteSource(ReceivedRequest* received, ControlPacket* answer) {
-  const ControlRequest& request = received->request;
-  if (received->fds.size() != 1) return Refuse(answer, Refusal::kMalformed);
-  uint32_t slot = 0;
-  const std::shared_ptr<PageSource> known = sources_.Find(request.target, &slot);
-  if (again_ && known != nullptr) return known->remote()->Replace(std::move(received->fds[0]));
-  RemoteSource::Options options;
-  options.id = request.target;
-  if (request.flags & kRemoteWideHeader) options.header_bytes = wire::kWideBytes;
-  options.close_command = static_cast<uint32_t>(request.a);
-  options.first_answer_ms = static_cast<uint32_t>(request.b);
-  const int error = sources_.AddRemote(std::move(received->fds[0]), options);
-  if (error != 0) Refuse(answer, Refusal::kSourceFailed, error);
-}
-
-void Pager::WithRemote(ReceivedRequest* received, ControlPacket* answer) {
-  const ControlRequest& request = received->request;
-  uint32_t slot = 0;
-  const std::shared_ptr<PageSource> source = sources_.Find(request.target, &slot);
-  if (source == nullptr || source->remote() == nullptr) {
-    return Refuse(answer, Refusal::kUnknownSource);
-  }
-  RemoteSource* const remote = source->remote().get();
-  switch (static_cast<RequestOp>(request.op)) {
-    case RequestOp::kReplaceSource:
-      if (received->fds.size() != 1) return Refuse(answer, Refusal::kMalformed);
-      return remote->Replace(std::move(received->fds[0]));
-    case RequestOp::kAbandonSource:
-      return remote->Abandon();
-    default:
-      remote->Close();
-      return;
-  }
-}
-
-void Pager::DropSource(uint64_t id, ControlPacket* answer) {
-  uint32_t slot = 0;
-  const std::shared_ptr<PageSource> source = sources_.Find(id, &slot);
-  if (source == nullptr && again_) return;
-  if (source == nullptr) return Refuse(answer, Refusal::kUnknownSource);
-  if (source->remote() != nullptr) source->remote()->Stop();
-  sources_.Drop(id);
-}
-
-void Pager::AddTarget(ReceivedRequest* received, ControlPacket* answer) {
-  const ControlRequest& request = received->request;
-  std::vector<Fd>& fds = received->fds;
-  const bool has_pidfd = request.flags & kTargetHasPidfd;
-  if (request.b == 0 || request.b > kWindowPagesMax) return Refuse(answer, Refusal::kMalformed);
-  if (fds.size() != (has_pidfd ? 3u : 2u) || received->payload.size() % sizeof(uint32_t) != 0) {
-    return Refuse(answer, Refusal::kMalformed);
-  }
-  const auto on_error =
-      static_cast<OnError>(request.flags >> kTargetOnErrorShift & kTargetOnErrorMask);
-  if (on_error > OnError::kKill) return Refuse(answer, Refusal::kMalformed);
-  if (!IsUffd(fds[0].get())) return Refuse(answer, Refusal::kNotUffd);
-  const std::shared_ptr<AddressSpace> known = again_ ? servicer_.Find(request.target) : nullptr;
-  if (known != nullptr) {
-    answer->a = known->figures_slot();
-    return;
-  }
-  std::vector<std::shared_ptr<PageSource>> sources;
-  std::vector<uint32_t> source_slots;
-  for (size_t at = 0; at < received->payload.size(); at += sizeof(uint32_t)) {
-    uint32_t id;
-    std::memcpy(&id, received->payload.data() + at, sizeof(id));
-    uint32_t slot = 0;
-    sources.push_back(sources_.Find(id, &slot));
-    source_slots.push_back(slot);
-    if (sources.back() == nullptr) return Refuse(answer, Refusal::kUnknownSource);
-  }
-  Plan::Error plan_error = Plan::Error::kNone;
-  std::shared_ptr<const Plan> plan =
-      Plan::Adopt(std::move(fds[1]), std::move(sources), &plan_error);
-  if (plan_error == Plan::Error::kUnmappable) {
-    return Refuse(answer, Refusal::kOutOfMemory, ENOMEM);
-  }
-  if (plan == nullptr) {
-    answer->a = static_cast<uint64_t>(plan_error);
-    return Refuse(answer, Refusal::kBadPlan);
-  }
-  // poll(2) answers POLLERR for a blocking uffd, and a read must never hold the fault thread up.
-  ::fcntl(fds[0].get(), F_SETFL, ::fcntl(fds[0].get(), F_GETFL) | O_NONBLOCK);
-  std::shared_ptr<AddressSpace> space =
-      AddressSpace::Create(request.target, std::move(fds[0]), has_pidfd ? std::move(fds[2]) : Fd(),
-                           std::move(plan), arena_);
-  if (space == nullptr) return Refuse(answer, Refusal::kOutOfMemory, ENOMEM);
-  space->set_remote_task(request.a);
-  std::copy(source_slots.begin(), source_slots.end(), space->source_slots());
-  space->set_ranges_ready((request.flags & kTargetAwaitsRanges) == 0);
-  space->set_on_error(on_error);
-  answer->a = space->figures_slot();
-  space->set_window_pages_max(static_cast<uint32_t>(request.b));
-  const int error = servicer_.Add(std::move(space));
-  if (error == EEXIST) return Refuse(answer, Refusal::kTargetExists);
-  if (error != 0) Refuse(answer, Refusal::kFailed, error);
-}
-
-void Pager::WithTarget(const ControlRequest& request, ControlPacket* answer) {
-  std::shared_ptr<AddressSpace> space = servicer_.Find(request.target);
-  const auto op = static_cast<RequestOp>(request.op);
-  if (space == nullptr && again_ && op == RequestOp::kDropTarget) return;
-  if (space == nullptr) return Refuse(answer, Refusal::kUnknownTarget);
-  switch (static_cast<RequestOp>(request.op)) {
-    case RequestOp::kFill:
-      return Release(*space, true);
-    case RequestOp::kRangesReady:
-      return Release(*space, false);
-    case RequestOp::kSettle:
-      return servicer_.Settle(request.target, request.request_id);
-    case RequestOp::kPrefetch:
-      return fill_.Prefetch(std::move(space), request.a, request.b, request.request_id);
-    default:
-      return servicer_.Drop(request.target);
-  }
 }
 
 // The ranges of a target, and of all that it forked, are registered. Fills them, or has them looked
@@ -432,19 +264,17 @@ void Pager::AdoptChild(const PagerEvent& event) {
   if (model.ranges_ready()) ReleaseOne(std::move(child), fill);
 }
 
-void Pager::Outlive(ReceivedRequest* received, ControlPacket* answer) {
-  if (received->fds.size() != 1) return Refuse(answer, Refusal::kMalformed);
-  // What it inherited may be a pipe whose reader waits for the end.
-  if (::dup2(received->fds[0].get(), STDERR_FILENO) < 0) {
-    return Refuse(answer, Refusal::kFailed, errno);
-  }
-  processes().outlives = true;
-}
-
-// Without a limit: it takes as long as the targets do, filled or not.
+// Without a limit: it takes as long as the targets do, filled or not. What CRIU has not handed over
+// yet comes first.
 void Pager::ServeToTheEnd() {
-  alone_ = true;
+  SetAlone();
   for (const auto& remote : sources_.Remotes()) remote->ExpectNoOther();
+  while (!handoffs_.empty()) {
+    pollfd poll{handoffs_.fd(), POLLIN, 0};
+    ::poll(&poll, 1, handoffs_.WaitMsMax());
+    handoffs_.Serve();
+  }
+  handoffs_.ForgetOthers();
   std::unique_lock<std::mutex> lock(end_mutex_);
   end_.wait(lock, [this] { return servicer_.CountServing() == 0; });
   lock.unlock();
@@ -460,17 +290,26 @@ void Pager::CloseRemotes() {
   end_.wait(lock, [this] { return remotes_open_ == 0; });
 }
 
+// From here on nothing is told but in the log.
+void Pager::SetAlone() {
+  const std::lock_guard<std::mutex> lock(tell_mutex_);
+  alone_ = true;
+}
+
 void Pager::PassOn(const PagerEvent& event) {
   if (event.kind == PagerEventKind::kForked) AdoptChild(event);
-  if (alone_) {
-    Log(event);
-    if (IsEnd(event.kind)) servicer_.Drop(event.target);
-    const std::lock_guard<std::mutex> lock(end_mutex_);
-    if (event.kind == PagerEventKind::kSourceClosed && remotes_open_ > 0) --remotes_open_;
-    return end_.notify_all();
+  if (!Tell(event)) EndAlone(event);
+}
+
+// False when there is no control plane any more.
+bool Pager::Tell(const PagerEvent& event) {
+  const std::lock_guard<std::mutex> lock(tell_mutex_);
+  if (alone_) return false;
+  if (IsEnd(event.kind) && control_.Forget(event.target)) {
+    // A child that came and went while nobody listened: there is nobody to let go of it either.
+    servicer_.Drop(event.target);
+    return true;
   }
-  // A child that came and went while nobody listened: there is nobody to let go of it either.
-  if (IsEnd(event.kind) && control_.Forget(event.target)) return servicer_.Drop(event.target);
   ControlPacket packet{};
   packet.kind = static_cast<uint32_t>(PacketKind::kEvent);
   packet.event_kind = static_cast<uint32_t>(event.kind);
@@ -482,6 +321,17 @@ void Pager::PassOn(const PagerEvent& event) {
   packet.d = event.d;
   packet.e = event.e;
   control_.Send(packet);
+  return true;
+}
+
+void Pager::EndAlone(const PagerEvent& event) {
+  Log(event);
+  // Tasks that do not run yet can still go on where they were dumped.
+  if (event.kind == PagerEventKind::kSourceLost) handoffs_.Abandon();
+  if (IsEnd(event.kind)) servicer_.Drop(event.target);
+  const std::lock_guard<std::mutex> lock(end_mutex_);
+  if (event.kind == PagerEventKind::kSourceClosed && remotes_open_ > 0) --remotes_open_;
+  end_.notify_all();
 }
 
 // What the control plane would say, once it is gone.
@@ -489,6 +339,11 @@ void Pager::Log(const PagerEvent& event) {
   if (event.kind == PagerEventKind::kSourceLost) {
     std::fprintf(stderr, "Error: the connection to the page server is lost: %s\n",
                  std::strerror(event.error));
+    return;
+  }
+  if (event.kind == PagerEventKind::kHandoffEnd) {
+    if (event.a == static_cast<uint64_t>(HandoffEnd::kRestored)) return;
+    std::fprintf(stderr, "Error: criu restore ended, or went wrong, before all tasks were there\n");
     return;
   }
   const std::shared_ptr<AddressSpace> space = servicer_.Find(event.target);

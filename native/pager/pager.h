@@ -12,6 +12,7 @@
 #include "background_fill.h"
 #include "control_socket.h"
 #include "fault_servicer.h"
+#include "handoffs.h"
 #include "source_table.h"
 
 namespace thaw {
@@ -43,6 +44,10 @@ class Pager {
   void DropSource(uint64_t id, ControlPacket* answer);
   void CloseRemotes();
   void AddTarget(ReceivedRequest* received, ControlPacket* answer);
+  std::shared_ptr<AddressSpace> FindTarget(uint64_t id);
+  std::shared_ptr<const Plan> OpenPlan(Fd fd, const std::vector<uint8_t>& source_ids,
+                                       std::vector<uint32_t>* source_slots, ControlPacket* answer);
+  void BeginHandoff(ReceivedRequest* received, ControlPacket* answer);
   void WithTarget(const ControlRequest& request, ControlPacket* answer);
   void Outlive(ReceivedRequest* received, ControlPacket* answer);
   void ServeToTheEnd();
@@ -50,18 +55,23 @@ class Pager {
   void ReleaseOne(std::shared_ptr<AddressSpace> space, bool fill);
   void AdoptChild(const PagerEvent& event);
   void Log(const PagerEvent& event);
+  void SetAlone();
   void PassOn(const PagerEvent& event);
+  bool Tell(const PagerEvent& event);
+  void EndAlone(const PagerEvent& event);
 
   ControlSocket control_;
   const BackgroundFill::Options options_;
   Arena* const arena_;
   bool again_ = false;              // the request in hand was in a dead worker's hands before
   std::atomic<bool> alone_{false};  // the control plane is gone
+  std::mutex tell_mutex_;           // orders what is told before the end of the control plane
   std::mutex end_mutex_;            // orders the end of a target before a look for targets left
   std::condition_variable end_;
   FaultServicer servicer_;
   BackgroundFill fill_;
   SourceTable sources_;
+  Handoffs handoffs_;
   size_t remotes_open_ = 0;  // under end_mutex_: farewells that are waited for
 };
 

@@ -254,13 +254,13 @@ PagerRig::~PagerRig() {
 }
 
 std::shared_ptr<AddressSpace> PagerRig::Add(uint64_t id, LazyTarget* target, TestImage* image,
-                                            bool window, bool with_pidfd, uint64_t remote_task) {
+                                            bool window, bool with_pidfd, uint64_t image_pid) {
   Fd pidfd = with_pidfd ? target->TakePidfd() : Fd();
   plans_.push_back(image->plan());
   std::shared_ptr<AddressSpace> space =
       AddressSpace::Create(id, target->TakeUffd(), std::move(pidfd), image->plan(), &arena_);
   Require(space != nullptr, "AddressSpace::Create");
-  space->set_remote_task(remote_task);
+  space->set_image_pid(image_pid);
   space->set_window_pages_max(window ? 16 : 1);
   Require(servicer_->Add(space) == 0, "FaultServicer::Add");
   return space;

@@ -108,7 +108,7 @@ class PagerRig {
   // Serves the target under `id`.
   std::shared_ptr<AddressSpace> Add(uint64_t id, LazyTarget* target, TestImage* image,
                                     bool window = true, bool with_pidfd = true,
-                                    uint64_t remote_task = 0);
+                                    uint64_t image_pid = 0);
   // Lets go of all parts but the arena and the targets' descriptors, as the end of a process does.
   void Abandon();
   // Builds the parts again from the arena.

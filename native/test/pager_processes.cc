@@ -109,14 +109,16 @@ bool PagerProcesses::Receive(ControlPacket* packet, int* fd) {
 }
 
 bool PagerProcesses::Ask(RequestOp op, uint64_t target, std::vector<int> fds, uint64_t a,
-                         const std::vector<uint32_t>& sources) {
-  ControlRequest request{static_cast<uint32_t>(op), 0, next_request_id_++, target, a, 0};
+                         const std::vector<uint32_t>& ids, uint64_t b) {
+  ControlRequest request{static_cast<uint32_t>(op), 0, next_request_id_++, target, a, b};
+  if (op == RequestOp::kHandoff) request.flags = kHandoffFill;
   if (op == RequestOp::kAddTarget) {
     request.b = 16;
     if (fds.size() == 3) request.flags = kTargetHasPidfd;
+    if (fds.size() == 1) request.flags = kTargetExpected;
   }
   iovec vectors[2] = {{&request, sizeof(request)},
-                      {const_cast<uint32_t*>(sources.data()), sources.size() * sizeof(uint32_t)}};
+                      {const_cast<uint32_t*>(ids.data()), ids.size() * sizeof(uint32_t)}};
   alignas(cmsghdr) char control[CMSG_SPACE(3 * sizeof(int))] = {};
   msghdr message{};
   message.msg_iov = vectors;
@@ -165,19 +167,32 @@ bool PagerProcesses::WaitHits(uint32_t count) const {
   return Until([&] { return hits() >= count; });
 }
 
+template <typename Condition>
+const ControlPacket* PagerProcesses::WaitFor(Condition condition) {
+  for (size_t at = 0;; ++at) {
+    while (at == events_.size()) {
+      ControlPacket packet{};
+      int fd = -1;
+      if (!Receive(&packet, &fd)) return nullptr;
+      if (packet.kind == static_cast<uint32_t>(PacketKind::kEvent)) events_.push_back(packet);
+    }
+    if (condition(events_[at])) return &events_[at];
+  }
+}
+
+const ControlPacket* PagerProcesses::WaitEvent(PagerEventKind kind, uint64_t target) {
+  return WaitFor([&](const ControlPacket& packet) {
+    return packet.event_kind == static_cast<uint32_t>(kind) && packet.target == target;
+  });
+}
+
 bool PagerProcesses::WaitEnd(uint64_t target) {
-  const auto matches = [&](const ControlPacket& packet) {
+  const ControlPacket* const found = WaitFor([&](const ControlPacket& packet) {
     const auto kind = static_cast<PagerEventKind>(packet.event_kind);
     const bool end = kind == PagerEventKind::kResident || kind == PagerEventKind::kGone;
     return end && packet.target == target;
-  };
-  while (!std::any_of(events_.begin(), events_.end(), matches)) {
-    ControlPacket packet{};
-    int fd = -1;
-    if (!Receive(&packet, &fd)) return false;
-    if (packet.kind == static_cast<uint32_t>(PacketKind::kEvent)) events_.push_back(packet);
-  }
-  return true;
+  });
+  return found != nullptr;
 }
 
 uint64_t PagerProcesses::CountEvents(PagerEventKind kind) const {
@@ -204,6 +219,13 @@ bool PagerProcesses::WaitWhole(pid_t killed) const {
     if (record.keeper_pid == record.standby_pid) return false;
     return record.released == record.epoch && lives(record.worker_pid) &&
            lives(record.keeper_pid) && lives(record.standby_pid);
+  });
+}
+
+bool PagerProcesses::WaitNone() const {
+  return Until([&] {
+    ::waitpid(pid_, nullptr, WNOHANG);
+    return ::kill(-pid_, 0) != 0;
   });
 }
 

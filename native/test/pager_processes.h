@@ -36,9 +36,9 @@ class PagerProcesses {
 
   // Announces the image's pages and serves the target under `id`.
   bool Add(uint64_t id, LazyTarget* target, TestImage* image);
-  // Whether the answer is that it was done.
+  // Whether the answer is that it was done. A target whose plan comes alone is an expected one.
   bool Ask(RequestOp op, uint64_t target, std::vector<int> fds = {}, uint64_t a = 0,
-           const std::vector<uint32_t>& sources = {});
+           const std::vector<uint32_t>& ids = {}, uint64_t b = 0);
   // Has whichever process comes to `point` killed there, and then the one that comes to `next`.
   void Arm(KillPoint point, KillPoint next = KillPoint::kNone);
   // Has the next `times` processes that come to `point` killed there.
@@ -59,6 +59,9 @@ class PagerProcesses {
   uint64_t slot() const { return slot_; }
   // Waits until the pager said, or has said, that the target is resident or gone.
   bool WaitEnd(uint64_t target);
+  // Waits for such an event, or for one that came before; null when it does not come. Valid until
+  // the next one is waited for.
+  const ControlPacket* WaitEvent(PagerEventKind kind, uint64_t target);
   uint64_t CountEvents(PagerEventKind kind) const;
   // Those that came so far.
   const std::vector<ControlPacket>& events() const { return events_; }
@@ -66,10 +69,16 @@ class PagerProcesses {
   bool WaitWhole(pid_t killed = -1) const;
   // Ends the conversation, and waits for the end of all processes.
   bool Close();
+  // Ends it as a control plane that was killed does.
+  void Vanish() { socket_.Reset(); }
+  // Waits until there is no process any more, once all is served.
+  bool WaitNone() const;
 
  private:
   ArenaHeader& header() const;
   bool Receive(ControlPacket* packet, int* fd);
+  template <typename Condition>
+  const ControlPacket* WaitFor(Condition condition);
 
   pid_t pid_ = -1;
   Fd socket_;

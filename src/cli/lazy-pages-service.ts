@@ -187,7 +187,7 @@ async function takeDown(
   if (pager !== undefined && running.length > 0) {
     for (const { tasks } of running) for (const task of tasks) logLeft(log, task);
     log.info(`the pager, pid ${pager.pid}, goes on until every page is in`);
-    pager.leave();
+    await pager.leave();
   }
   await Promise.all(servers.map((server) => server.close()));
   await pager?.close();

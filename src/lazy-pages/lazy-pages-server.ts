@@ -19,6 +19,12 @@ const FINAL_ERRORS: ReadonlySet<ErrorCode> = new Set([
   'SOURCE_LOST',
 ]);
 
+/**
+ * Longest silence of a restore, in milliseconds. Restoring namespaces takes CRIU seconds; a peer that
+ * hangs, or is none, would hold the socket for ever.
+ */
+const SILENCE_MS_MAX = 120_000;
+
 /** What {@link LazyPagesServer.listen} is given. */
 export interface LazyPagesOptions {
   readonly image: ServedImage;
@@ -48,6 +54,11 @@ export interface LazyPagesOptions {
    * @default false
    */
   readonly persist?: boolean;
+  /**
+   * Longest silence of a restore before all its tasks are announced, in milliseconds.
+   * @default 120 s
+   */
+  readonly silenceMs?: number;
 }
 
 /** Events of a {@link LazyPagesServer}. */
@@ -114,16 +125,16 @@ export class LazyPagesServer extends EventEmitter<LazyPagesEvents> {
     await Promise.all([...this.#sessions].map((session) => session.close()));
   }
 
-  #connect(peer: AcceptedPeer): void {
+  async #connect(peer: AcceptedPeer): Promise<void> {
     const { image, pager, fill = true, persist = false, pageServer } = this.#options;
-    const { onError = 'poison' } = this.#options;
+    const { onError = 'poison', silenceMs = SILENCE_MS_MAX } = this.#options;
     const windowBytes = windowOf(fill, this.#options.windowBytes);
     if (!persist && this.#sessions.size > 0) {
       native.closeFd(peer.fd);
       this.emit('refused', busyError(this.#socket.path, peer));
       return;
     }
-    const parts = { image, pager, fill, windowBytes, onError, pageServer };
+    const parts = { image, pager, fill, windowBytes, onError, pageServer, silenceMs };
     const session = new RestoreSession(peer.fd, parts);
     this.#sessions.add(session);
     let begun = false;
@@ -141,6 +152,7 @@ export class LazyPagesServer extends EventEmitter<LazyPagesEvents> {
     };
     session.finished.then(() => end(), end);
     if (!persist) session.announced.then(() => this.#socket.close()).catch(() => {});
+    await session.takenOver;
   }
 }
 

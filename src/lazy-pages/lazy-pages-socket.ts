@@ -22,8 +22,11 @@ const ROOT = 0;
 
 /** What the owner of a socket is told. */
 export interface SocketHandlers {
-  /** A peer connected; its descriptor belongs to the handler. */
-  connected(peer: AcceptedPeer): void;
+  /**
+   * A peer connected; its descriptor belongs to the handler. Others wait until what is returned
+   * resolves, which it must: each takes descriptors meanwhile.
+   */
+  connected(peer: AcceptedPeer): Promise<void>;
   /** A peer was turned away (PEER_REFUSED), or could not be accepted. */
   refused(error: unknown): void;
   /** The name is another's now, or gone (SOCKET_UNAVAILABLE): nobody can connect any more. */
@@ -122,31 +125,24 @@ export class LazyPagesSocket {
   }
 
   #accept(): void {
-    const { connected, refused } = this.#handlers;
-    while (this.#open) {
-      let peer: AcceptedPeer | null;
-      try {
-        peer = native.unixAccept(this.#fd);
-      } catch (error) {
-        this.#retryAccept(error);
-        return;
-      }
-      if (peer === null) return;
-      this.#acceptRetry = undefined;
-      if (peer.uid === ROOT || peer.uid === process.getuid?.()) {
-        connected(peer);
-        continue;
-      }
-      native.closeFd(peer.fd);
-      refused(
-        new ThawError('PEER_REFUSED', {
-          what: 'another user connected to the lazy-pages socket',
-          expected: `user ${process.getuid?.()} or root`,
-          found: `user ${peer.uid}, pid ${peer.pid}`,
-          where: this.path,
-        }),
-      );
+    let peer: AcceptedPeer | null;
+    try {
+      peer = native.unixAccept(this.#fd);
+    } catch (error) {
+      this.#retryAccept(error);
+      return;
     }
+    if (peer === null) return;
+    this.#acceptRetry = undefined;
+    if (peer.uid !== ROOT && peer.uid !== process.getuid?.()) {
+      native.closeFd(peer.fd);
+      this.#handlers.refused(strangerError(peer, this.path));
+      return;
+    }
+    this.#watcher.close();
+    this.#handlers.connected(peer).finally(() => {
+      if (this.#open) this.#watcher = this.#watch();
+    });
   }
 }
 
@@ -164,6 +160,15 @@ function acceptError(path: string, cause: unknown): ThawError {
     where: path,
     hint: 'Where no descriptor is left, raise the limit of open files (ulimit -n), or end some peers',
     cause,
+  });
+}
+
+function strangerError({ uid, pid }: AcceptedPeer, path: string): ThawError {
+  return new ThawError('PEER_REFUSED', {
+    what: 'another user connected to the lazy-pages socket',
+    expected: `user ${process.getuid?.()} or root`,
+    found: `user ${uid}, pid ${pid}`,
+    where: path,
   });
 }
 

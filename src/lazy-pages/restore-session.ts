@@ -2,25 +2,22 @@
  * One `criu restore --lazy-pages` that is being served: from its first task to its last page.
  */
 import { EventEmitter } from 'node:events';
-import { readFileSync } from 'node:fs';
 import { ThawError } from '../errors.js';
 import { native } from '../native.js';
-import type { TaskPlan } from '../plan/restore-plan.js';
+import { Readiness } from '../readiness.js';
 import { createDeferred } from '../servicer/deferred.js';
+import type { Handoff, HandoffOutcome } from '../servicer/handoff.js';
 import type { Pager } from '../servicer/pager.js';
 import type { OnError } from '../servicer/pager-protocol.js';
 import type { PagerTarget, TargetEnd } from '../servicer/pager-target.js';
 import type { RemoteSource } from '../servicer/remote-source.js';
-import { type Announcement, AnnouncementReader } from './announcement-reader.js';
+import { handoffError, silenceError } from './handoff-errors.js';
 import type { PageServerOptions } from './page-server-client.js';
 import { PageServerLink } from './page-server-link.js';
 import type { ServedImage } from './served-image.js';
 
-/**
- * Longest silence before all tasks are announced, in milliseconds. Restoring namespaces takes CRIU
- * seconds; a peer that hangs, or is none, would hold the socket for ever.
- */
-const SILENCE_MS_MAX = 120_000;
+/** Of what `criu restore` says first: a pid, or a zombie's below zero. */
+const WORD_BYTES = 4;
 
 /** A live task that is being restored, or a child that one of them forked meanwhile. */
 export interface ServedTask {
@@ -45,6 +42,8 @@ export interface SessionParts {
   readonly pageServer?: PageServerOptions | undefined;
   /** What becomes of a task of which pages cannot be produced. */
   readonly onError: OnError;
+  /** Longest silence before all tasks are announced, in milliseconds. */
+  readonly silenceMs: number;
 }
 
 /** Events of a {@link RestoreSession}. */
@@ -63,38 +62,41 @@ export interface SessionEvents {
   sourceEnd: [source: RemoteSource, error?: unknown];
 }
 
-/** A session. Owns its connection and the tasks' pidfds. Belongs to one thread. */
+/**
+ * A session. Belongs to one thread.
+ *
+ * The pager itself takes the tasks from CRIU, and goes on with that when this process is killed.
+ */
 export class RestoreSession extends EventEmitter<SessionEvents> {
   readonly #parts: SessionParts;
-  readonly #reader: AnnouncementReader;
+  /** Before they are announced, too. */
+  readonly #targets: PagerTarget[] = [];
   readonly #tasks: ServedTask[] = [];
-  readonly #pidfds: number[] = [];
-  readonly #seen = new Set<number>();
+  readonly #closing = new AbortController();
+  /** That the peer has to say something first. */
+  readonly #waiting = createDeferred<void>();
+  readonly #begun = createDeferred<void>();
   readonly #announced = createDeferred<void>();
   readonly #restored = createDeferred<void>();
   readonly #finished = createDeferred<void>();
   readonly #onFork = (parent: PagerTarget, child: PagerTarget): void => this.#fork(parent, child);
-  /** What has been said is carried out in its order. */
-  #work: Promise<void> = Promise.resolve();
+  /** The way of the connection to the pager. */
+  readonly #handingOver: Promise<Handoff | undefined>;
+  #announcedCount = 0;
   #allRestored = false;
   #complete = false;
-  #connecting: Promise<PageServerLink> | undefined;
   #link: PageServerLink | undefined;
   #sourceError: unknown;
   #pageErrorCount = 0;
   #released: Promise<void> | undefined;
-  #silence: NodeJS.Timeout | undefined;
 
-  /** @param fd the connection */
+  /** @param fd the connection, which the session closes */
   constructor(fd: number, parts: SessionParts) {
     super();
     this.#parts = parts;
-    this.#limitSilence();
     parts.pager.on('fork', this.#onFork);
-    this.#reader = new AnnouncementReader(fd, {
-      announced: (announcement) => this.#take(announcement),
-      ended: (error) => this.#queue(async () => this.#hangUp(error)),
-    });
+    this.#handingOver = this.#handOver(fd).finally(() => native.closeFd(fd));
+    this.#handingOver.catch((error) => this.#fail(error));
   }
 
   /** The tasks so far, in the order in which they came. */
@@ -125,6 +127,14 @@ export class RestoreSession extends EventEmitter<SessionEvents> {
   /** Whether pages pass through this process on their way to the pager, which cannot go on alone. */
   get throughUs(): boolean {
     return this.#link !== undefined && this.#parts.pageServer?.tls !== undefined;
+  }
+
+  /**
+   * Resolves when this process has done its part for the connection: the pager has it, or the peer has
+   * to say something first, or it was turned away.
+   */
+  get takenOver(): Promise<unknown> {
+    return Promise.race([this.#waiting.promise, this.#handingOver.catch(() => {})]);
   }
 
   /** Whether all tasks are restored, and run. */
@@ -161,73 +171,68 @@ export class RestoreSession extends EventEmitter<SessionEvents> {
     await this.#released;
   }
 
-  #limitSilence(): void {
-    clearTimeout(this.#silence);
-    if (this.#seen.size === this.#parts.image.taskCount) return;
-    this.#silence = setTimeout(() => this.#fail(this.#silenceError()), SILENCE_MS_MAX);
+  /** Has the pager take over what comes; undefined where the session ended before. */
+  async #handOver(fd: number): Promise<Handoff | undefined> {
+    const { pager, fill, silenceMs, pageServer, image } = this.#parts;
+    const { signal } = this.#closing;
+    // A page server serves one restore as a rule: not whoever comes by.
+    const honest = pageServer === undefined || (await this.#isRestore(fd));
+    if (honest && pageServer !== undefined && !signal.aborted) {
+      this.#link = await this.#connect(pageServer);
+    }
+    if (honest && !signal.aborted) await this.#expectAll();
+    if (signal.aborted) return undefined;
+    const handoff = await pager.handOff({
+      connection: fd,
+      targets: this.#targets,
+      zombies: honest ? image.taskCount - image.plans.size : 0,
+      fill,
+      silenceMs,
+    });
+    handoff.ended.then((outcome) => this.#end(outcome)).catch((error) => this.#fail(error));
+    return handoff;
   }
 
-  #take(announcement: Announcement): void {
-    if (announcement.kind === 'restored') {
-      this.#queue(() => this.#begin());
-      return;
+  /** Waits for what a peer says first: whether it may be a restore of the image. */
+  async #isRestore(fd: number): Promise<boolean> {
+    const { image, silenceMs } = this.#parts;
+    const limits = { timeoutMs: silenceMs, signal: this.#closing.signal };
+    this.#waiting.resolve();
+    if ((await new Readiness(fd).wait(limits)) !== 'ready' && !this.#closing.signal.aborted) {
+      throw silenceError(0, image, silenceMs);
     }
-    const plan = this.#parts.image.plans.get(announcement.pid);
-    const { kind, pid } = announcement;
-    const known = kind === 'zombie' ? plan === undefined : plan !== undefined;
-    if (!known || this.#seen.has(pid) || this.#seen.size === this.#parts.image.taskCount) {
-      closeDescriptors(announcement);
-      throw this.#strangerError(announcement);
-    }
-    this.#seen.add(pid);
-    this.#limitSilence();
-    if (kind === 'task' && plan !== undefined) this.#queue(() => this.#adopt(announcement, plan));
-    if (this.#seen.size === this.#parts.image.taskCount) {
-      this.#queue(async () => this.#announced.resolve());
-    }
+    const bytes = Buffer.from(native.peekBytes(fd, WORD_BYTES));
+    if (bytes.length < WORD_BYTES) return false;
+    const word = bytes.readInt32LE();
+    return word < 0 || image.plans.has(word);
   }
 
-  #queue(step: () => Promise<void>): void {
-    this.#work = this.#work.then(step).catch((error) => this.#fail(error));
+  async #expectAll(): Promise<void> {
+    const { pager, image, windowBytes, onError } = this.#parts;
+    const source = this.#link?.source;
+    const expected = await Promise.allSettled(
+      [...image.plans].map(async ([pid, plan]) => {
+        const target = await pager.expect({
+          plan,
+          sources: image.sources,
+          ...(source === undefined ? {} : { remote: { source, pid } }),
+          windowBytes,
+          onError,
+        });
+        this.#targets.push(target);
+        target.once('handedOver', (actualPid) =>
+          this.#take({ imagePid: pid, forked: false, target, pid: actualPid }),
+        );
+      }),
+    );
+    for (const result of expected) if (result.status === 'rejected') throw result.reason;
   }
 
-  async #adopt(
-    announcement: Extract<Announcement, { kind: 'task' }>,
-    plan: TaskPlan,
-  ): Promise<void> {
-    const { pid, uffd, pidfd } = announcement;
-    if (this.#released !== undefined) {
-      closeDescriptors(announcement);
-      return;
-    }
-    const { pager, windowBytes, onError, image } = this.#parts;
-    if (pidfd !== undefined) this.#pidfds.push(pidfd);
-    try {
-      const target = await pager.add({
-        uffd,
-        plan,
-        sources: image.sources,
-        ...(pidfd === undefined ? {} : { pidfd }),
-        ...(await this.#remoteOf(pid)),
-        rangesReady: false,
-        windowBytes,
-        onError,
-      });
-      this.#serve({ imagePid: pid, forked: false, target, pid: pidOf(pidfd) });
-    } finally {
-      native.closeFd(uffd);
-    }
-  }
-
-  /** Where a task gets what the image does not have. */
-  async #remoteOf(
-    pid: number,
-  ): Promise<{ remote?: { readonly source: RemoteSource; readonly pid: number } }> {
-    const { pageServer } = this.#parts;
-    if (pageServer === undefined) return {};
-    this.#connecting ??= this.#connect(pageServer);
-    const { source } = await this.#connecting;
-    return { remote: { source, pid } };
+  #take(task: ServedTask): void {
+    if (this.#closing.signal.aborted) return;
+    this.#serve(task);
+    this.#announcedCount += 1;
+    if (this.#announcedCount === this.#parts.image.plans.size) this.#announced.resolve();
   }
 
   /** A server serves one session, so each restore has a connection of its own. */
@@ -238,10 +243,10 @@ export class RestoreSession extends EventEmitter<SessionEvents> {
     const bytesReceived = (): number => this.bytesReceived;
     const link = await PageServerLink.open({ pager, pageServer, wideHeader, bytesReceived });
     // Behind the first task, with which a session is made known to others.
-    link.on('stall', (...stall) => this.#queue(async () => void this.emit('stall', ...stall)));
-    link.on('resume', (where) => this.#queue(async () => void this.emit('resume', where)));
+    const behind = (step: () => unknown): unknown => this.#begun.promise.then(step);
+    link.on('stall', (...stall) => behind(() => this.emit('stall', ...stall)));
+    link.on('resume', (where) => behind(() => this.emit('resume', where)));
     link.once('lost', (error) => this.#lose(link.source, error));
-    this.#link = link;
     return link;
   }
 
@@ -261,6 +266,7 @@ export class RestoreSession extends EventEmitter<SessionEvents> {
 
   #serve(task: ServedTask): void {
     this.#tasks.push(task);
+    if (task.forked) this.#targets.push(task.target);
     task.target.on('pageError', (error) => {
       this.#pageErrorCount += 1;
       this.emit('pageError', error);
@@ -272,23 +278,16 @@ export class RestoreSession extends EventEmitter<SessionEvents> {
       (error) => this.#fail(error),
     );
     this.emit('task', task);
+    this.#begun.resolve();
   }
 
-  /** All tasks are past their last stage: their ranges are registered. */
-  async #begin(): Promise<void> {
-    if (this.#seen.size < this.#parts.image.taskCount) {
-      throw new ThawError('HANDOFF_MALFORMED', {
-        what: 'the restore was said to be over before all of its tasks were there',
-        expected: `${this.#parts.image.taskCount} tasks`,
-        found: String(this.#seen.size),
-        where: this.#parts.image.directory,
-      });
+  #end(outcome: HandoffOutcome): void {
+    const { image } = this.#parts;
+    if (outcome.how !== 'restored' || outcome.announced < image.taskCount) {
+      throw handoffError(outcome, image, this.#parts.silenceMs);
     }
     this.#allRestored = true;
-    const own = this.#tasks.filter(({ forked }) => !forked);
-    await Promise.all(
-      own.map(({ target }) => (this.#parts.fill ? target.fill() : target.rangesReady())),
-    );
+    this.#announced.resolve(); // an image of zombies only
     this.#restored.resolve();
     void this.#awaitEnd();
   }
@@ -305,11 +304,6 @@ export class RestoreSession extends EventEmitter<SessionEvents> {
     else this.#finished.reject(this.#sourceError);
   }
 
-  #hangUp(error: unknown): void {
-    if (error !== undefined) this.#fail(error);
-    else if (!this.#allRestored) this.#fail(this.#hangUpError());
-  }
-
   #fail(error: unknown): void {
     for (const promise of [this.#announced, this.#restored, this.#finished]) promise.reject(error);
     void this.#release();
@@ -321,19 +315,18 @@ export class RestoreSession extends EventEmitter<SessionEvents> {
   }
 
   async #letGo(): Promise<void> {
-    clearTimeout(this.#silence);
-    this.#reader.close();
+    this.#closing.abort();
     this.#parts.pager.off('fork', this.#onFork);
-    await this.#work;
+    const handoff = await this.#handingOver.catch(() => undefined);
     // A pager that is gone has forgotten them already.
-    await Promise.allSettled(this.#tasks.map(({ target }) => target.drop()));
-    for (const pidfd of this.#pidfds) native.closeFd(pidfd);
+    await Promise.allSettled([handoff?.drop()]);
+    await Promise.allSettled(this.#targets.map((target) => target.drop()));
     await this.#leaveSource();
   }
 
   /** A server whose client hangs up without a word fails, and a dump with it: so it should. */
   async #leaveSource(): Promise<void> {
-    const link = await this.#connecting?.catch(() => undefined);
+    const link = this.#link;
     if (link === undefined) return;
     if (this.#complete && this.#sourceError === undefined) {
       await link.leave().then(
@@ -343,48 +336,4 @@ export class RestoreSession extends EventEmitter<SessionEvents> {
     }
     await link.drop();
   }
-
-  #hangUpError(): ThawError {
-    return new ThawError('RESTORE_FAILED', {
-      what: 'criu restore ended before it had restored all tasks',
-      expected: `${this.#parts.image.taskCount} tasks, then the word that all are restored`,
-      found: `${this.#seen.size} tasks, then the end`,
-      where: this.#parts.image.directory,
-      hint: 'The log of `criu restore` says why (lines with `Error`)',
-    });
-  }
-
-  #silenceError(): ThawError {
-    return new ThawError('TIMED_OUT', {
-      what: `the restore went silent for ${SILENCE_MS_MAX / 1000} s`,
-      expected: `${this.#parts.image.taskCount} tasks`,
-      found: `${this.#seen.size} announced`,
-      where: this.#parts.image.directory,
-      hint: 'Look at the log of `criu restore`: is it stopped, or waiting for something?',
-    });
-  }
-
-  #strangerError({ kind, pid }: Exclude<Announcement, { kind: 'restored' }>): ThawError {
-    return new ThawError('HANDOFF_MALFORMED', {
-      what: 'a task was announced that the image does not have so',
-      expected: 'each task of the image once',
-      found: `${kind} ${pid}`,
-      where: this.#parts.image.directory,
-      hint: 'Is `criu restore` restoring another image directory (-D) than the one served here?',
-    });
-  }
-}
-
-/** The pid of a process as this namespace has it. */
-function pidOf(pidfd: number | undefined): number | undefined {
-  if (pidfd === undefined) return undefined;
-  const info = readFileSync(`/proc/self/fdinfo/${pidfd}`, 'latin1');
-  const pid = Number(/^Pid:\s*(\d+)/m.exec(info)?.[1]);
-  return pid > 0 ? pid : undefined;
-}
-
-function closeDescriptors(announcement: Announcement): void {
-  if (announcement.kind !== 'task') return;
-  native.closeFd(announcement.uffd);
-  if (announcement.pidfd !== undefined) native.closeFd(announcement.pidfd);
 }

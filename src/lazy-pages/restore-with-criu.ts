@@ -134,7 +134,7 @@ export class CriuRestoration {
     const { pager, server, removeView } = this.#parts;
     const nowhere = openSync('/dev/null', 'w');
     await pager.outlive(nowhere).finally(() => closeSync(nowhere));
-    pager.leave();
+    await pager.leave();
     await server.close();
     await removeView();
   }

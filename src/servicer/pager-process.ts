@@ -150,6 +150,11 @@ export class PagerProcess {
     await this.request({ op: REQUEST.outlive, target: 0 }, [stderr]);
   }
 
+  /** Resolves once a process that outlives us has said everything, and goes on alone. */
+  async bidFarewell(): Promise<void> {
+    await this.request({ op: REQUEST.leave, target: 0 });
+  }
+
   /** Lets go of a process that outlives us. */
   leave(): void {
     this.#fail(new ThawError('PAGER_LOST', { what: 'the pager was left to itself' }), true);

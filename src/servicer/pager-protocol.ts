@@ -5,7 +5,7 @@
  */
 import { ThawError } from '../errors.js';
 
-export const PROTOCOL_VERSION = 5;
+export const PROTOCOL_VERSION = 6;
 
 /** Operations of a request. */
 export const REQUEST = {
@@ -22,10 +22,15 @@ export const REQUEST = {
   replaceSource: 11,
   abandonSource: 12,
   closeSource: 13,
+  handoff: 14,
+  dropHandoff: 15,
+  leave: 16,
 } as const;
 
 export const TARGET_HAS_PIDFD = 1;
 export const TARGET_AWAITS_RANGES = 2;
+export const TARGET_EXPECTED = 4;
+export const HANDOFF_FILL = 1;
 export const REMOTE_WIDE_HEADER = 1;
 
 /** What the pager does about a target with pages that cannot be produced, by number. */
@@ -94,7 +99,25 @@ export const EVENT = {
   sourceLost: 7,
   sourceClosed: 8,
   tookOver: 9,
+  handedOver: 10,
+  handoffEnd: 11,
 } as const;
+
+/** How a handoff ended, by number. Peer: HandoffEnd in native/core/pager_event.h. */
+export const HANDOFF_ENDS = [
+  'restored',
+  'hungUp',
+  'halfMessage',
+  'strayFds',
+  'notOneFd',
+  'stranger',
+  'tooEarly',
+  'silent',
+  'notUffd',
+  'noDescriptors',
+  'notServed',
+  'sourceLost',
+] as const;
 
 /** Why a request was refused, by number. */
 export const REFUSALS: readonly string[] = [
@@ -109,6 +132,7 @@ export const REFUSALS: readonly string[] = [
   'the pager has no room for another target',
   'the pager failed',
   'it has no descriptor left',
+  'too many restores are under way',
 ];
 
 /** Which check of a plan failed, by number. Peer: Plan::Error in native/core/plan.h. */
@@ -136,8 +160,8 @@ export interface PagerRequest {
   readonly target: number;
   readonly a?: bigint;
   readonly b?: bigint;
-  /** Source ids, as the plan counts them. */
-  readonly sources?: readonly number[];
+  /** What stands behind the numbers: source ids as a plan counts them, or target ids. */
+  readonly ids?: readonly number[];
 }
 
 export interface PagerPacket {
@@ -155,8 +179,8 @@ export interface PagerPacket {
 }
 
 export function encodeRequest(request: PagerRequest): Uint8Array {
-  const sources = request.sources ?? [];
-  const bytes = new Uint8Array(REQUEST_BYTES + sources.length * 4);
+  const ids = request.ids ?? [];
+  const bytes = new Uint8Array(REQUEST_BYTES + ids.length * 4);
   const view = new DataView(bytes.buffer);
   view.setUint32(0, request.op, true);
   view.setUint32(4, request.flags ?? 0, true);
@@ -164,7 +188,7 @@ export function encodeRequest(request: PagerRequest): Uint8Array {
   view.setBigUint64(16, BigInt(request.target), true);
   view.setBigUint64(24, request.a ?? 0n, true);
   view.setBigUint64(32, request.b ?? 0n, true);
-  for (const [i, source] of sources.entries()) view.setUint32(REQUEST_BYTES + i * 4, source, true);
+  for (const [i, id] of ids.entries()) view.setUint32(REQUEST_BYTES + i * 4, id, true);
   return bytes;
 }
 

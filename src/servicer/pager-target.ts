@@ -57,6 +57,11 @@ export interface PagerTargetEvents {
   stall: [where: string, reason: string];
   /** No read is tried again any more: what failed was read, or given up (then `pageError` follows). */
   resume: [where: string];
+  /**
+   * A target that was expected has come, and is served; with the pid of its process on this machine,
+   * where the kernel tells it.
+   */
+  handedOver: [pid: number | undefined];
 }
 
 /** A request that is done with an event of its own, after its answer. */
@@ -66,7 +71,7 @@ interface FollowedRequest {
 }
 
 /**
- * A target. Made by `Pager.add`, or by the pager itself for a forked child.
+ * A target. Made by `Pager.add` or `Pager.expect`, or by the pager itself for a forked child.
  *
  * Belongs to the thread of its pager.
  */
@@ -82,6 +87,7 @@ export class PagerTarget extends EventEmitter<PagerTargetEvents> {
   readonly #forget: () => void;
   readonly #finished = createDeferred<TargetEnd>();
   readonly #waiting = new Map<number, FollowedRequest>();
+  #handedOver = false;
   #last: TargetFigures | undefined;
 
   /** @internal */
@@ -214,6 +220,13 @@ export class PagerTarget extends EventEmitter<PagerTargetEvents> {
   /** @internal */
   lose(error: ThawError): void {
     this.#finished.reject(error);
+  }
+
+  /** @internal May be told again by whoever takes over from a killed process. */
+  arrive(pid: number): void {
+    if (this.#handedOver) return;
+    this.#handedOver = true;
+    this.emit('handedOver', pid > 0 ? pid : undefined);
   }
 
   /** @internal The event that follows on a request has come. */

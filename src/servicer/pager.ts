@@ -10,33 +10,52 @@ import { encodePlan } from '../plan/plan-columns.js';
 import type { PagesSource, TaskPlan } from '../plan/restore-plan.js';
 import { readTakeovers } from './figures.js';
 import { isWindow, type PagerOptions, toPagerArguments, WINDOW_BYTES_MAX } from './fill-options.js';
+import { Handoff, type HandoffOptions } from './handoff.js';
 import { PagerProcess } from './pager-process.js';
 import {
   EVENT,
+  HANDOFF_FILL,
   type OnError,
   onErrorFlags,
   type PagerPacket,
   REQUEST,
   TARGET_AWAITS_RANGES,
+  TARGET_EXPECTED,
   TARGET_HAS_PIDFD,
   toPageAction,
 } from './pager-protocol.js';
 import { PagerTarget } from './pager-target.js';
 import { RemoteSource, type RemoteSourceOptions } from './remote-source.js';
 
-/** What a target is made of. */
-export interface TargetOptions {
-  /**
-   * A userfaultfd whose UFFDIO_API is done and whose ranges are registered for missing pages. The
-   * pager gets a duplicate: the caller keeps its own, and may close it.
-   */
-  readonly uffd: number;
+/** What a target that has not come yet is made of. */
+export interface ExpectedTargetOptions {
   /** The plan of the task; its addresses are those of the uffd's address space. */
   readonly plan: TaskPlan;
   /** The pages images that the plan names. */
   readonly sources: readonly PagesSource[];
   /** Where the plan names a page server: which, and by what pid that knows the task. */
   readonly remote?: { readonly source: RemoteSource; readonly pid: number };
+  /**
+   * Most bytes installed for one fault where the program shows a pattern, from 4096 (exactly what is
+   * touched) to 64 KiB.
+   * @default 64 KiB
+   */
+  readonly windowBytes?: number;
+  /**
+   * What becomes of the process when pages cannot be produced; `stop` and `kill` need a pidfd. Where
+   * the kernel cannot poison pages (before Linux 6.6), `poison` stops it as well.
+   * @default 'poison'
+   */
+  readonly onError?: OnError;
+}
+
+/** What a target is made of. */
+export interface TargetOptions extends ExpectedTargetOptions {
+  /**
+   * A userfaultfd whose UFFDIO_API is done and whose ranges are registered for missing pages. The
+   * pager gets a duplicate: the caller keeps its own, and may close it.
+   */
+  readonly uffd: number;
   /** A pidfd of the process, so that its end is noticed at once; duplicated like `uffd`. */
   readonly pidfd?: number;
   /**
@@ -45,18 +64,6 @@ export interface TargetOptions {
    * @default true
    */
   readonly rangesReady?: boolean;
-  /**
-   * Most bytes installed for one fault where the program shows a pattern, from 4096 (exactly what is
-   * touched) to 64 KiB.
-   * @default 64 KiB
-   */
-  readonly windowBytes?: number;
-  /**
-   * What becomes of the process when pages cannot be produced; `stop` and `kill` need `pidfd`. Where
-   * the kernel cannot poison pages (before Linux 6.6), `poison` stops it as well.
-   * @default 'poison'
-   */
-  readonly onError?: OnError;
 }
 
 /** What a place in a source is called: the byte at which pages begin, for messages. */
@@ -95,7 +102,9 @@ export class Pager extends EventEmitter<PagerEvents> implements AsyncDisposable 
   readonly #sourceNames = new Map<number, readonly SourceName[]>();
   readonly #sources = new Map<string, Promise<number>>();
   readonly #remotes = new Map<number, RemoteSource>();
+  readonly #handoffs = new Map<number, Handoff>();
   #nextTargetId = 1;
+  #nextHandoffId = 1;
   #lastForkId = 0;
   #nextSourceId = 1;
   #closing: Promise<void> | undefined;
@@ -142,18 +151,74 @@ export class Pager extends EventEmitter<PagerEvents> implements AsyncDisposable 
    */
   async add(options: TargetOptions): Promise<PagerTarget> {
     checkTarget(options);
-    const { remote } = options;
-    const sources = await Promise.all(
+    const { uffd, pidfd, rangesReady = true } = options;
+    if (!isFd(uffd))
+      throw targetError('uffd: the number of an open userfaultfd (`uffd.fd` of a Uffd)');
+    if (pidfd !== undefined && !isPidfd(pidfd)) {
+      throw targetError('pidfd: the number of an open pidfd, or none');
+    }
+    const flags =
+      (pidfd === undefined ? 0 : TARGET_HAS_PIDFD) | (rangesReady ? 0 : TARGET_AWAITS_RANGES);
+    return this.#request(options, flags, (planFd) =>
+      pidfd === undefined ? [uffd, planFd] : [uffd, planFd, pidfd],
+    );
+  }
+
+  /**
+   * Prepares for a target whose uffd and pidfd CRIU hands over: by {@link handOff}, which has it served.
+   *
+   * @throws INVALID_ARGUMENT; PAGER_REFUSED when plan or sources are not what they should be;
+   * PAGES_MISSING when a pages image cannot be opened.
+   */
+  async expect(options: ExpectedTargetOptions): Promise<PagerTarget> {
+    checkTarget(options);
+    return this.#request(options, TARGET_EXPECTED, (planFd) => [planFd]);
+  }
+
+  /**
+   * Has the pager take expected targets over from `criu restore --lazy-pages`.
+   *
+   * @throws PAGER_REFUSED, PAGER_LOST, or EBADF for a descriptor that is not open.
+   */
+  async handOff(options: HandoffOptions): Promise<Handoff> {
+    const { connection, targets, zombies, fill, silenceMs } = options;
+    const handoff = new Handoff(this.#process, this.#nextHandoffId++);
+    // Known before the pager is: its first event may overtake the answer.
+    this.#handoffs.set(handoff.id, handoff);
+    const request = {
+      op: REQUEST.handoff,
+      target: handoff.id,
+      flags: fill ? HANDOFF_FILL : 0,
+      a: BigInt(zombies),
+      b: BigInt(silenceMs),
+      ids: targets.map(({ id }) => id),
+    };
+    try {
+      await this.#process.request(request, [connection]);
+      return handoff;
+    } catch (error) {
+      this.#handoffs.delete(handoff.id);
+      throw error;
+    }
+  }
+
+  async #request(
+    options: ExpectedTargetOptions,
+    kind: number,
+    fdsWith: (planFd: number) => number[],
+  ): Promise<PagerTarget> {
+    const { plan, remote, windowBytes = WINDOW_BYTES_MAX } = options;
+    const ids = await Promise.all(
       options.sources.map((source) =>
         source.remote && remote ? remote.source.id : this.#announce(source),
       ),
     );
-    const onError = onErrorFlags(options.onError ?? 'poison');
+    const flags = kind | onErrorFlags(options.onError ?? 'poison');
     const id = this.#nextTargetId++;
-    const planFd = native.createSealedMemfd('thaw-plan', [encodePlan(options.plan)]);
+    const planFd = native.createSealedMemfd('thaw-plan', [encodePlan(plan)]);
     // Known before the pager is: its first event may overtake the answer.
     const target = this.#adopt(
-      { id, imagePid: options.plan.pid },
+      { id, imagePid: plan.pid },
       options.sources.map((source) =>
         source.remote && remote
           ? () => remote.source.label
@@ -161,15 +226,16 @@ export class Pager extends EventEmitter<PagerEvents> implements AsyncDisposable 
       ),
     );
     try {
-      const fds = [options.uffd, planFd];
-      if (options.pidfd !== undefined) fds.push(options.pidfd);
-      let flags = options.pidfd === undefined ? 0 : TARGET_HAS_PIDFD;
-      if (options.rangesReady === false) flags |= TARGET_AWAITS_RANGES;
-      flags |= onError;
-      const windowPages = (options.windowBytes ?? WINDOW_BYTES_MAX) / PAGE_SIZE;
-      const task = { target: id, a: BigInt(remote?.pid ?? 0), b: BigInt(windowPages) };
-      const answer = this.#process.request({ op: REQUEST.addTarget, ...task, flags, sources }, fds);
-      return target.bind(Number((await answer).a));
+      const task = {
+        op: REQUEST.addTarget,
+        target: id,
+        flags,
+        a: BigInt(remote?.pid ?? plan.pid),
+        b: BigInt(windowBytes / PAGE_SIZE),
+        ids,
+      };
+      const answer = await this.#process.request(task, fdsWith(planFd));
+      return target.bind(Number(answer.a));
     } catch (error) {
       this.#forget(id);
       throw error;
@@ -205,8 +271,12 @@ export class Pager extends EventEmitter<PagerEvents> implements AsyncDisposable 
     await this.#process.outlive(stderr);
   }
 
-  /** Leaves a pager that outlives this process to itself. Its targets tell nothing any more. */
-  leave(): void {
+  /**
+   * Leaves a pager that outlives this process to itself. What has happened until then is told before
+   * this resolves; its targets tell nothing any more.
+   */
+  async leave(): Promise<void> {
+    await this.#process.bidFarewell();
     this.#closing ??= Promise.resolve();
     for (const target of this.#targets.values()) {
       target.keepFigures();
@@ -294,6 +364,11 @@ export class Pager extends EventEmitter<PagerEvents> implements AsyncDisposable 
       this.#dispatchSource(packet);
       return;
     }
+    if (packet.eventKind === EVENT.handoffEnd) {
+      this.#handoffs.get(packet.target)?.finish(packet);
+      this.#handoffs.delete(packet.target);
+      return;
+    }
     const target = this.#targets.get(packet.target);
     if (target === undefined) return;
     switch (packet.eventKind) {
@@ -302,6 +377,9 @@ export class Pager extends EventEmitter<PagerEvents> implements AsyncDisposable 
         break;
       case EVENT.gone:
         target.finish('gone');
+        break;
+      case EVENT.handedOver:
+        target.arrive(Number(packet.a));
         break;
       case EVENT.forked: {
         // Ids rise: what was heard of before is told again.
@@ -344,16 +422,14 @@ export class Pager extends EventEmitter<PagerEvents> implements AsyncDisposable 
 
   #lose(error: ThawError): void {
     for (const target of this.#targets.values()) target.lose(error);
+    for (const handoff of this.#handoffs.values()) handoff.lose(error);
     this.emit('lost', error);
   }
 }
 
 /** What the types say, for callers that have none: a wrong descriptor must not reach the pager. */
-function checkTarget({ uffd, plan, sources, remote, pidfd, windowBytes }: TargetOptions): void {
-  const isFd = (value: unknown): boolean => Number.isInteger(value) && (value as number) >= 0;
+function checkTarget({ plan, sources, remote, windowBytes }: ExpectedTargetOptions): void {
   const problem = [
-    [isFd(uffd), 'uffd: the number of an open userfaultfd (`uffd.fd` of a Uffd)'],
-    [pidfd === undefined || isPidfd(pidfd), 'pidfd: the number of an open pidfd, or none'],
     [plan?.extents !== undefined, 'plan: one of the tasks of planRestore()'],
     [Array.isArray(sources), 'sources: those of the plan'],
     [
@@ -365,11 +441,15 @@ function checkTarget({ uffd, plan, sources, remote, pidfd, windowBytes }: Target
       'remote: the page server that the plan names',
     ],
   ].find(([right]) => right === false);
-  if (problem === undefined) return;
-  throw new ThawError('INVALID_ARGUMENT', {
-    what: 'the target cannot be added',
-    expected: String(problem[1]),
-  });
+  if (problem !== undefined) throw targetError(String(problem[1]));
+}
+
+function targetError(expected: string): ThawError {
+  return new ThawError('INVALID_ARGUMENT', { what: 'the target cannot be added', expected });
+}
+
+function isFd(value: unknown): boolean {
+  return Number.isInteger(value) && (value as number) >= 0;
 }
 
 function isRemote(source: unknown): boolean {

@@ -75,7 +75,7 @@ function askTarget(planFd: number, changes: object = {}, fds?: readonly number[]
     op: REQUEST.addTarget,
     b: 1n,
     target: nextTarget++,
-    sources: [SOURCE],
+    ids: [SOURCE],
     ...changes,
   };
   return ask(request, fds ?? [memory.uffd.fd, planFd]);
@@ -108,7 +108,7 @@ describe('requests', () => {
     expect(await askTarget(plan, {}, [])).toBe('the request is malformed');
     expect(await askTarget(plan, {}, [memory.uffd.fd])).toBe('the request is malformed');
     expect(await askTarget(plan, { flags: TARGET_HAS_PIDFD })).toBe('the request is malformed');
-    expect(await askTarget(plan, { sources: [SOURCE + 1] })).toMatch(/was not announced/);
+    expect(await askTarget(plan, { ids: [SOURCE + 1] })).toMatch(/was not announced/);
     expect(await askTarget(plan, {}, [pipe, plan])).toMatch(/is not a userfaultfd/);
     await expectServing();
   });
@@ -118,10 +118,7 @@ describe('requests', () => {
     expect(await askTarget(plan, { target: 5 })).toBe('accepted');
     const other = makeMemory(4);
     expect(
-      await ask({ op: REQUEST.addTarget, b: 1n, target: 5, sources: [SOURCE] }, [
-        other.uffd.fd,
-        plan,
-      ]),
+      await ask({ op: REQUEST.addTarget, b: 1n, target: 5, ids: [SOURCE] }, [other.uffd.fd, plan]),
     ).toBe('the target is there already');
     await expectServed();
   });
@@ -129,7 +126,7 @@ describe('requests', () => {
   it('with more sources than a packet should have are answered', async () => {
     const plan = seal(encodePlan(memory.plan));
     const many = new Array<number>(20_000).fill(SOURCE);
-    expect(await askTarget(plan, { sources: many })).toMatch(/its columns do not fit/);
+    expect(await askTarget(plan, { ids: many })).toMatch(/its columns do not fit/);
     await expectServing();
   });
 });
@@ -223,7 +220,7 @@ describe('packets', () => {
       target: 5,
       a: 6n,
       b: 7n,
-      sources: [8, 9],
+      ids: [8, 9],
     });
     const view = new DataView(bytes.buffer);
     expect(bytes).toHaveLength(48);

@@ -134,16 +134,19 @@ export interface RunningTarget {
   readonly ended: Promise<number | null>;
 }
 
-/** Starts the target, and lets it fill its memory. */
-export async function startTarget(tasks = 1): Promise<RunningTarget> {
+/** Starts the target, behind the words of another command if need be, and lets it fill its memory. */
+export async function startTarget(
+  tasks = 1,
+  prefix: readonly string[] = [],
+): Promise<RunningTarget> {
   const exchange = makeDirectory();
-  const { ended } = startReaped([compiled('target'), exchange, String(tasks)]);
+  const { ended } = startReaped([...prefix, compiled('target'), exchange, String(tasks)]);
   return { exchange, pids: await readNumbered(exchange, 'ready', tasks), ended };
 }
 
 /** Starts the target, lets it fill its memory, and dumps it. */
-export async function dumpTarget(tasks = 1): Promise<DumpedTarget> {
-  const { exchange, pids, ended } = await startTarget(tasks);
+export async function dumpTarget(tasks = 1, prefix: readonly string[] = []): Promise<DumpedTarget> {
+  const { exchange, pids, ended } = await startTarget(tasks, prefix);
   const image = join(exchange, 'image');
   dump(pids[0] ?? 0, image);
   await ended;

@@ -1,6 +1,7 @@
 /** A client of a lazy-pages socket, in the place of `criu restore`: says what a test has it say. */
 import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
+import type { ThawError } from '../../src/errors.js';
 import { native } from '../../src/native.js';
 
 /** Instead of a pid: all tasks are restored. */
@@ -33,8 +34,13 @@ export class LazyClient {
     }
   }
 
+  /** Says it, unless the server has hung up already. */
   send(bytes: Uint8Array, fds: readonly number[] = []): void {
-    native.sendMessage(this.#fd, bytes, fds);
+    try {
+      native.sendMessage(this.#fd, bytes, fds);
+    } catch (error) {
+      if (!['EPIPE', 'ECONNRESET'].includes((error as ThawError).code)) throw error;
+    }
   }
 
   /** A word, or as many of its bytes. */

@@ -1,7 +1,7 @@
 /** The shared memory of a pager that another process started: its figures from outside. */
 import { closeSync, fstatSync, openSync, readdirSync, readlinkSync } from 'node:fs';
 import { readFigures, readTakeovers, type TargetFigures } from '../../src/servicer/figures.js';
-import { childrenOf, groupOf, runningComm, until } from './process-facts.js';
+import { childrenOf, groupOf, openDescriptors, runningComm, until } from './process-facts.js';
 
 /** Targets of one test's restore, forked children included. */
 const SLOTS = 64;
@@ -62,6 +62,11 @@ export class ObservedPager implements Disposable {
   /** How often another worker took over. */
   get takeovers(): number {
     return readTakeovers(this.#arena);
+  }
+
+  /** Sockets that its processes have. */
+  get socketCount(): number {
+    return openDescriptors(this.pgid).filter((what) => what.startsWith('socket:')).length;
   }
 
   /** Whether none of its processes runs any more. */

@@ -80,6 +80,12 @@ export class TaskRestore {
     return (this.pager.missingPages() ?? 0) > 0;
   }
 
+  /** Resolves when the pager has the connection over which CRIU announces tasks. */
+  async handedOver(): Promise<void> {
+    // Besides the socket of the command.
+    await until('a connection', () => this.pager.socketCount > 1, 20_000);
+  }
+
   /** Resolves when the first task is served. */
   async served(): Promise<void> {
     await until('a task', () => this.pager.missingPages() !== undefined, 20_000);
