@@ -175,10 +175,12 @@ void RemoteSource::TakeReplacement() {
 bool RemoteSource::TakeOrders() {
   TakeReplacement();
   std::deque<Request> taken;
-  bool give_up = false, close = false;
+  bool give_up = false, close = false, final = false;
   {
     const std::lock_guard<std::mutex> lock(mutex_);
     if (stopping_) return false;
+    final = no_other_ && !final_;
+    final_ = no_other_;
     if (no_other_ && !fd_.valid()) abandoned_ = true;
     give_up = abandoned_;
     if (fd_.valid() && !give_up) {
@@ -192,6 +194,8 @@ bool RemoteSource::TakeOrders() {
     close = close_wanted_ && !ended_;
   }
   for (Request& request : taken) Send(std::move(request));
+  // What was told as lost is lost for good by now.
+  if (final && !fd_.valid()) sink_({PagerEventKind::kSourceLost, error_, options_.id, 0, 0, 0});
   if (give_up) {
     Disconnect(ECONNABORTED);
     PoisonAll();

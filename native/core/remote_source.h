@@ -120,6 +120,7 @@ class RemoteSource {
   bool stopping_ = false;
   bool abandoned_ = false;
   bool no_other_ = false;
+  bool final_ = false;  // own thread: no_other_ was heeded
   bool close_wanted_ = false;
   bool ended_ = false;
   int error_ = 0;  // of the last loss

@@ -201,6 +201,28 @@ TEST(HandoffLeftByTheControlPlane) {
   EXPECT_EQ(restore.pager().events().size(), told);
 }
 
+// Its tasks do not run yet, and can go on where their pages are.
+TEST(HandoffEndsWithThePageServerOfNobody) {
+  constexpr uint64_t kRemote = 5, kCloseCommand = 0x1023, kFirstAnswerMs = 10'000;
+  for (const bool lost_before : {false, true}) {
+    Restore restore;
+    Peer server;
+    const Fd connection = server.TakeConnection();
+    EXPECT_TRUE(restore.pager().Ask(RequestOp::kAddRemoteSource, kRemote, {connection.get()},
+                                    kCloseCommand, {}, kFirstAnswerMs));
+    restore.peer().Say(-kZombiePid);
+    if (lost_before) {
+      server.HangUp();
+      // Somebody might connect again.
+      EXPECT_TRUE(restore.pager().WaitEvent(PagerEventKind::kSourceLost, kRemote) != nullptr);
+    }
+    restore.pager().Vanish();
+    if (!lost_before) server.HangUp();
+    EXPECT_TRUE(restore.peer().IsHungUp());
+    EXPECT_TRUE(restore.pager().WaitNone());
+  }
+}
+
 TEST(HandoffKilledAtEachPoint) {
   for (const KillPoint next : {KillPoint::kNone, KillPoint::kRecovered}) {
     for (const KillPoint point : {KillPoint::kAnnouncementReceived, KillPoint::kUffdReceived,
