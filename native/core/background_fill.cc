@@ -1,5 +1,7 @@
 #include "background_fill.h"
 
+#include <sys/resource.h>
+
 #include <algorithm>
 #include <chrono>
 #include <utility>
@@ -27,6 +29,11 @@ constexpr std::chrono::microseconds kPause(500);
 constexpr uint64_t kRestNs = 10'000'000;
 // Between two looks for something to do by a thread that stays awake: about 10 us.
 constexpr int kSpins = 300;
+
+// Between two looks at who else uses the CPU, and how often it has been taken from this thread in
+// between where somebody does: a fault takes 60 to 100 us then.
+constexpr uint64_t kLookNs = 400'000;
+constexpr long kCrowdedPreemptions = 3;
 
 }  // namespace
 
@@ -110,7 +117,10 @@ void BackgroundFill::Run(uint32_t index) {
   Lock lock(mutex_);
   while (!stopping_) {
     const uint64_t news = news_;
-    if (index == 0 && cpu_count_ == 2) busy_cpu_ = ::sched_getcpu();
+    if (index == 0 && cpu_count_ == 2) {
+      if (KeepsCpuBusy()) LeaveTargetsCpu(&lock);
+      busy_cpu_ = ::sched_getcpu();
+    }
     if (RunColdFault(&lock, &reader) || RunPrefetch(&lock, &reader)) continue;
     if (RunFill(&lock, index, &reader)) continue;
     if (news != news_) continue;  // while the lock was not held
@@ -143,6 +153,21 @@ void BackgroundFill::Rest(Lock* lock, uint32_t index) {
 // fault is then two switches on a CPU that is awake; else it is two wake-ups of one that sleeps.
 bool BackgroundFill::KeepsCpuBusy() const {
   return cpu_count_ == 2 && servicer_->pace().IsHot(MonotonicNs());
+}
+
+// Whoever takes this thread's CPU from it again and again, and is not the fault thread, is the
+// target. It belongs to the fault thread on the other CPU, which leaves this one to it then.
+void BackgroundFill::LeaveTargetsCpu(Lock* lock) {
+  const uint64_t now_ns = MonotonicNs();
+  if (now_ns < next_look_ns_) return;
+  next_look_ns_ = now_ns + kLookNs;
+  rusage usage{};
+  ::getrusage(RUSAGE_THREAD, &usage);
+  const long preemptions = usage.ru_nivcsw - std::exchange(preemptions_, usage.ru_nivcsw);
+  if (preemptions < kCrowdedPreemptions || servicer_->cpu() == ::sched_getcpu()) return;
+  lock->unlock();
+  LeaveCpu();
+  lock->lock();
 }
 
 void BackgroundFill::StayAwake() {

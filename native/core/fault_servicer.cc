@@ -233,7 +233,8 @@ void FaultServicer::HandleEvent(uint64_t key, uint32_t events) {
 
 // Where the background work keeps a CPU busy, the fault thread belongs to the target on the other.
 void FaultServicer::LeaveBusyCpu() {
-  crowded_ = background_->busy_cpu() == ::sched_getcpu() ? crowded_ + 1 : 0;
+  cpu_.store(::sched_getcpu(), std::memory_order_relaxed);
+  crowded_ = background_->busy_cpu() == cpu() ? crowded_ + 1 : 0;
   if (crowded_ < kCrowdedFaultsMax) return;
   crowded_ = 0;
   LeaveCpu();

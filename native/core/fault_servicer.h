@@ -69,6 +69,8 @@ class FaultServicer {
   size_t CountServing();
 
   const FaultPace& pace() const { return pace_; }
+  // The CPU on which the last fault was served that nobody foresaw.
+  int cpu() const { return cpu_.load(std::memory_order_relaxed); }
 
  private:
   struct Served {
@@ -137,9 +139,10 @@ class FaultServicer {
   PageReader reader_;                                   // fault thread only
   std::shared_ptr<Served> last_served_;  // fault thread only: where the next fault is likely
   bool can_spin_ = false;                // while the next fault is near
-  int crowded_ = 0;                      // fault thread only: faults in a row on a busy CPU
-  bool probing_ = false;                 // fault thread only
-  uint64_t next_probe_ns_ = 0;           // fault thread only
+  std::atomic<int> cpu_{-1};
+  int crowded_ = 0;             // fault thread only: faults in a row on a busy CPU
+  bool probing_ = false;        // fault thread only
+  uint64_t next_probe_ns_ = 0;  // fault thread only
 };
 
 }  // namespace thaw

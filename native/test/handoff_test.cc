@@ -315,6 +315,7 @@ TEST(HandoffRefusesLies) {
     if (lie.end != HandoffEnd::kHungUp && lie.end != HandoffEnd::kHalfMessage) {
       EXPECT_TRUE(restore.peer().IsHungUp());
     }
+    EXPECT_TRUE(restore.pager().Ask(RequestOp::kDropHandoff, kHandoff));  // all is done by then
     EXPECT_EQ(restore.CountDescriptors(), restore.descriptors());
     EXPECT_TRUE(restore.pager().Ask(RequestOp::kDropTarget, kFirst));
     EXPECT_FALSE(restore.pager().Ask(RequestOp::kDropTarget, kFirst));
