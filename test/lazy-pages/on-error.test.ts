@@ -84,20 +84,42 @@ describe('a block of an LZ4 image that is damaged while a task runs', () => {
   let image: string;
   let errors: string;
 
-  /** Resumes the task from a packed image, and damages a block that it has not touched yet. */
-  async function begin(onError: string, checksums: boolean) {
+  async function pack(checksums: boolean): Promise<void> {
     image = join(makeDirectory(), 'packed');
     await packImage(target.image, image, { mode: { regionPages: 16 }, checksums });
+  }
+
+  function restore(onError: string, ...fill: string[]): Started {
     errors = join(makeDirectory(), 'stderr');
     const stderr = openSync(errors, 'w');
-    const options = ['--restorer', 'criu', '--criu', criuPath(), '--fill', 'off'];
+    const options = ['--restorer', 'criu', '--criu', criuPath(), ...fill];
     const restored = startThawReaped(
       ['restore', image, ...options, '--on-error', onError, '--', '--manage-cgroups=ignore'],
       ['ignore', 'ignore', stderr],
     );
     closeSync(stderr);
+    return restored;
+  }
+
+  /** Resumes the task from a packed image, and damages a block that it has not touched yet. */
+  async function begin(onError: string, checksums: boolean) {
+    await pack(checksums);
+    const restored = restore(onError, '--fill', 'off');
     giveOrder(target, 'survey');
     return { restored, block: await damage(await awaitPlace(target)) };
+  }
+
+  /** The same with a fill, of a block that is damaged before. */
+  async function beginFilled(onError: string, order: string) {
+    const eager = restoreWithCriu(target.image, { workDirectory: makeDirectory() });
+    giveOrder(target, 'survey');
+    const place = await awaitPlace(target);
+    await endTasks(target.pids, eager);
+    resetExchange(target);
+    await pack(false);
+    const block = await damage(place);
+    giveOrder(target, order);
+    return { restored: restore(onError), block };
   }
 
   async function damage(place: bigint) {
@@ -179,6 +201,37 @@ describe('a block of an LZ4 image that is damaged while a task runs', () => {
     expect(existsSync(join(target.exchange, 'survey-0'))).toBe(false);
     await expectErrors(block, 1, ['PAGE_FAILED', 'was killed']);
     await endTasks(target.pids, restored);
+  });
+
+  test('poison, found by the fill: a touch is SIGBUS, all else is right', async () => {
+    const { restored, block } = await beginFilled('poison', 'survey');
+    await awaitPlace(target);
+    await until('all is told', () => lines().length > 0);
+    giveOrder(target, 'look');
+    expect(await readSurvey(target)).toEqual(block.runs);
+    expect(lines()[0]).toContain(
+      `at ${formatVaddr(block.vaddr)} of task ${pid} cannot be produced`,
+    );
+    await endTasks(target.pids, restored);
+    expect(await restored.ended).toBe(1);
+  });
+
+  test('stop, found by the fill: the task is stopped that touches nothing', async () => {
+    const { restored } = await beginFilled('stop', 'idle');
+    const told = (): boolean => lines().some((line) => line.includes('was stopped (SIGSTOP)'));
+    await until('it is told', told, 20_000);
+    await until('it stops', () => stateOf() === 'T');
+    process.kill(pid, 'SIGCONT');
+    expect(await results(target)).toEqual(['ok 0']);
+    await endTasks(target.pids, restored);
+    expect(await restored.ended).toBe(1);
+  });
+
+  test('kill, found by the fill: the task is killed that touches nothing', async () => {
+    const { restored } = await beginFilled('kill', 'idle');
+    expect(await within(restored.ended, 20_000)).toBe(1);
+    expect(runningComm(pid)).toBeUndefined();
+    expect(lines().join('\n')).toContain('was killed');
   });
 });
 
