@@ -1,5 +1,6 @@
 #include "handoffs.h"
 
+#include <dirent.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
@@ -55,6 +56,35 @@ AttachedFds Take(uint8_t (&attached)[kAttachedBytes]) {
 
 bool HasAttached(const uint8_t (&attached)[kAttachedBytes]) {
   return reinterpret_cast<const cmsghdr*>(attached)->cmsg_len != 0;
+}
+
+// Longest wait for CRIU to let go of tasks that it has restored. It takes milliseconds.
+constexpr uint64_t kTracedNsMax = 10'000'000'000;
+constexpr int kTracedLookMs = 2;
+
+bool IsTraced(const std::string& thread) {
+  std::FILE* const file = std::fopen((thread + "/status").c_str(), "re");
+  if (file == nullptr) return false;
+  char line[128];
+  long tracer = 0;
+  while (std::fgets(line, sizeof(line), file) != nullptr) {
+    std::sscanf(line, "TracerPid: %ld", &tracer);
+  }
+  std::fclose(file);
+  return tracer > 0;
+}
+
+// Whether a thread of the process is traced.
+bool IsAnyTraced(uint64_t pid) {
+  const std::string path = "/proc/" + std::to_string(pid) + "/task";
+  DIR* const threads = pid == 0 ? nullptr : ::opendir(path.c_str());
+  if (threads == nullptr) return false;
+  bool traced = false;
+  while (const dirent* const entry = ::readdir(threads)) {
+    if (entry->d_name[0] != '.') traced = traced || IsTraced(path + "/" + entry->d_name);
+  }
+  ::closedir(threads);
+  return traced;
 }
 
 // As this pid namespace has it; 0: not known.
@@ -188,6 +218,7 @@ int Handoffs::WaitMsMax() const {
   int64_t wait_ms = -1;
   const uint64_t now = MonotonicNs();
   for (const auto& [id, handoff] : handoffs_) {
+    if (handoff.record->word == kRestoredWord) return kTracedLookMs;
     if (!AwaitsMore(handoff)) continue;
     const uint64_t end_ns = handoff.heard_ns + handoff.record->silence_ns_max;
     const int64_t left_ms = end_ns > now ? static_cast<int64_t>((end_ns - now) / 1'000'000 + 1) : 0;
@@ -273,10 +304,7 @@ Handoffs::Step Handoffs::TakeWord(Handoff* handoff, End* end) {
 Handoffs::Step Handoffs::CarryOut(Handoff* handoff, End* end) {
   HandoffRecord* const record = handoff->record;
   end->word = record->word;
-  if (end->word == kRestoredWord) {
-    EndRestored(handoff, end);
-    return Step::kEnded;
-  }
+  if (end->word == kRestoredWord) return EndRestored(handoff, end);
   if (!IsKnown(*handoff, end->word)) {
     end->how = HandoffEnd::kStranger;
     return Step::kEnded;
@@ -332,13 +360,30 @@ Handoffs::Step Handoffs::TakeTask(Handoff* handoff, End* end) {
   return end->error == 0 ? Step::kTaken : Step::kEnded;
 }
 
-void Handoffs::EndRestored(Handoff* handoff, End* end) {
+Handoffs::Step Handoffs::EndRestored(Handoff* handoff, End* end) {
   end->how = IsAllAnnounced(*handoff) ? HandoffEnd::kRestored : HandoffEnd::kTooEarly;
-  if (end->how == HandoffEnd::kTooEarly) return;
+  if (end->how == HandoffEnd::kTooEarly) return Step::kEnded;
+  if (MustWaitForCriu(*handoff)) {
+    // It has hung up, or will: nothing more is heard of it.
+    ::epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, handoff->fd.get(), nullptr);
+    return Step::kNothing;
+  }
   for (const auto& [pid, space] : handoff->tasks) {
     handlers_.release(*space, handoff->record->fill);
   }
   THAW_KILL_POINT(kReleased);
+  return Step::kEnded;
+}
+
+// A restore fails if a task is stopped or killed before CRIU has let go of all its threads, and the
+// fill may find at once what that is the policy for.
+bool Handoffs::MustWaitForCriu(const Handoff& handoff) {
+  if (MonotonicNs() - handoff.heard_ns >= kTracedNsMax) return false;
+  return std::any_of(handoff.tasks.begin(), handoff.tasks.end(), [](const auto& task) {
+    const AddressSpace& space = *task.second;
+    if (space.retired() || space.on_error() == OnError::kPoison) return false;
+    return IsAnyTraced(PidOf(space.pidfd()));
+  });
 }
 
 // In an order in which nothing is done twice, or not at all, by whoever goes on in between.

@@ -95,7 +95,8 @@ class Handoffs {
   Step TakeWord(Handoff* handoff, End* end);
   Step CarryOut(Handoff* handoff, End* end);
   Step TakeTask(Handoff* handoff, End* end);
-  void EndRestored(Handoff* handoff, End* end);
+  Step EndRestored(Handoff* handoff, End* end);
+  static bool MustWaitForCriu(const Handoff& handoff);
   void ForgetWord(HandoffRecord* record);
   void TellHandedOver(const AddressSpace& space);
   void Finish(Handoff* handoff, const End& end);

@@ -70,9 +70,7 @@ interface RestorationParts {
   readonly session: RestoreSession;
   readonly criu: CriuProcess;
   readonly startedMs: number;
-  readonly onPageError: CriuRestoreOptions['onPageError'];
-  readonly onStall: CriuRestoreOptions['onStall'];
-  readonly onResume: CriuRestoreOptions['onResume'];
+  readonly pageErrors: readonly ThawError[];
   readonly removeView: () => Promise<void>;
 }
 
@@ -85,8 +83,8 @@ export class CriuRestoration {
   readonly droppedGuards: number;
   /** Milliseconds from the call until the tasks were let run. */
   readonly readyMs: number;
-  /** Failures of single pages. */
-  readonly pageErrors: ThawError[] = [];
+  /** Failures of single pages, so far. */
+  readonly pageErrors: readonly ThawError[];
   /**
    * Resolves to the milliseconds from the call until every stored page was in, or its task had ended.
    * Rejects with PAGER_LOST.
@@ -102,12 +100,7 @@ export class CriuRestoration {
     this.deadTasks = parts.deadTasks;
     this.droppedGuards = parts.view.droppedGuards;
     this.readyMs = performance.now() - parts.startedMs;
-    parts.session.on('stall', (where, reason) => parts.onStall?.(where, reason));
-    parts.session.on('resume', (where) => parts.onResume?.(where));
-    parts.session.on('pageError', (error) => {
-      this.pageErrors.push(error);
-      parts.onPageError?.(error);
-    });
+    this.pageErrors = parts.pageErrors;
     this.resident = parts.session.finished.then(() => performance.now() - parts.startedMs);
     this.resident.catch(() => {});
   }
@@ -177,7 +170,6 @@ export async function restoreWithCriu(
     await pager.outlive(2);
     const served = toServedImage(checkpoint, plan);
     const { fill = true, windowBytes, onError = 'poison' } = options;
-    const { onPageError, onStall, onResume } = options;
     const server = LazyPagesServer.listen({
       image: served,
       pager,
@@ -187,6 +179,7 @@ export async function restoreWithCriu(
       onError,
     });
     undo.push(() => server.close());
+    const pageErrors = listen(server, options);
     await checkpoint.close();
     const criu = startCriu(directory, options);
     undo.push(() => criu.kill());
@@ -202,9 +195,7 @@ export async function restoreWithCriu(
       session,
       criu,
       startedMs,
-      onPageError,
-      onStall,
-      onResume,
+      pageErrors,
       removeView,
     });
   } catch (error) {
@@ -212,6 +203,23 @@ export async function restoreWithCriu(
     const failed = error instanceof ThawError && error.code === 'CRIU_FAILED';
     throw (failed ? versionError(commandOf(options)) : undefined) ?? error;
   }
+}
+
+/** From the first task on: pages may fail before all of them run. */
+function listen(
+  server: LazyPagesServer,
+  { onPageError, onStall, onResume }: CriuRestoreOptions,
+): readonly ThawError[] {
+  const pageErrors: ThawError[] = [];
+  server.once('session', (session) => {
+    session.on('pageError', (error) => {
+      pageErrors.push(error);
+      onPageError?.(error);
+    });
+    session.on('stall', (where, reason) => onStall?.(where, reason));
+    session.on('resume', (where) => onResume?.(where));
+  });
+  return pageErrors;
 }
 
 function commandOf({ criu = 'criu' }: CriuRestoreOptions): string {
