@@ -179,6 +179,17 @@ export class Pager extends EventEmitter<PagerEvents> implements AsyncDisposable 
    * Has the pager take expected targets over from `criu restore --lazy-pages`.
    *
    * @throws PAGER_REFUSED, PAGER_LOST, or EBADF for a descriptor that is not open.
+   * @example
+   * const target = await pager.expect({ plan: plan.tasks[0], sources: plan.sources });
+   * target.once('handedOver', (pid) => console.log(`process ${pid} is served`));
+   * const handoff = await pager.handOff({
+   *   connection, // accepted from the socket lazy-pages.socket
+   *   targets: [target],
+   *   zombies: 0,
+   *   fill: true,
+   *   silenceMs: 120_000,
+   * });
+   * const { how } = await handoff.ended; // 'restored', or what went wrong
    */
   async handOff(options: HandoffOptions): Promise<Handoff> {
     const { connection, targets, zombies, fill, silenceMs } = options;
