@@ -26,9 +26,24 @@ struct AttachedFds {
   Fd pidfd;  // of the sender, where the socket has SO_PASSPIDFD and the sender lives
 };
 
-// Takes over what the kernel wrote into the message's control buffer. A buffer that was zeroed
-// before may be given whole.
-AttachedFds TakeAttachedFds(const msghdr& message);
+// What recvmsg(2) says.
+struct Received {
+  ssize_t byte_length;     // negative: errno tells
+  int flags;               // of the message
+  size_t attached_length;  // bytes of `attached` that were used
+};
+
+// Receives a message, and into `attached` (aligned as a cmsghdr) what travels with it; descriptors
+// are close-on-exec. `flags`: of recvmsg(2).
+Received ReceiveAttached(int fd, void* bytes, size_t byte_length, void* attached, size_t capacity,
+                         int flags);
+
+// Takes over what was received into `attached`. A buffer that was zeroed before may be given whole.
+AttachedFds TakeAttachedFds(void* attached, size_t length);
+
+// Has `fds` travel with `message`. `attached`: zeroed, aligned as a cmsghdr, with room for them;
+// used until the message is sent.
+void AttachFds(const int* fds, size_t count, void* attached, msghdr* message);
 
 }  // namespace thaw
 

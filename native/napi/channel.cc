@@ -64,16 +64,7 @@ Napi::Value SendMessage(const Napi::CallbackInfo& info) {
   message.msg_iov = &part;
   message.msg_iovlen = 1;
   alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int) * kAttachedFdsMax)] = {};
-  if (!fds.empty()) {
-    const size_t fd_bytes = fds.size() * sizeof(int);
-    message.msg_control = control;
-    message.msg_controllen = CMSG_SPACE(fd_bytes);
-    cmsghdr* header = CMSG_FIRSTHDR(&message);
-    header->cmsg_level = SOL_SOCKET;
-    header->cmsg_type = SCM_RIGHTS;
-    header->cmsg_len = CMSG_LEN(fd_bytes);
-    memcpy(CMSG_DATA(header), fds.data(), fd_bytes);
-  }
+  if (!fds.empty()) AttachFds(fds.data(), fds.size(), control, &message);
   ssize_t sent;
   do {
     sent = sendmsg(fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL);
@@ -91,30 +82,22 @@ Napi::Value ReceiveMessage(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();
   const int fd = ToFd(info, 0);
   std::vector<uint8_t> buffer(ToSize(info, 1, kMessageBytesMax));
-  iovec part{buffer.data(), buffer.size()};
   alignas(cmsghdr) char control[kAttachedBytes];
-  msghdr message{};
-  message.msg_iov = &part;
-  message.msg_iovlen = 1;
-  message.msg_control = control;
-  message.msg_controllen = sizeof(control);
-  ssize_t received;
-  do {
-    received = recvmsg(fd, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
-  } while (received < 0 && errno == EINTR);
-  if (received < 0 && errno == EAGAIN) return env.Null();
-  if (received < 0) ThrowSystemError(env, "recvmsg", errno);
+  const Received received =
+      ReceiveAttached(fd, buffer.data(), buffer.size(), control, sizeof(control), MSG_DONTWAIT);
+  if (received.byte_length < 0 && errno == EAGAIN) return env.Null();
+  if (received.byte_length < 0) ThrowSystemError(env, "recvmsg", errno);
 
-  AttachedFds attached = TakeAttachedFds(message);
+  AttachedFds attached = TakeAttachedFds(control, received.attached_length);
   // A cut message is no message: what did arrive of its descriptors is closed here.
-  if ((message.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) != 0) {
+  if ((received.flags & (MSG_TRUNC | MSG_CTRUNC)) != 0) {
     attached = {};
     ThrowSystemError(env, "recvmsg", EMSGSIZE);
   }
-  if (received == 0) return Napi::String::New(env, "end");
+  if (received.byte_length == 0) return Napi::String::New(env, "end");
 
-  Napi::Uint8Array bytes = Napi::Uint8Array::New(env, static_cast<size_t>(received));
-  memcpy(bytes.Data(), buffer.data(), static_cast<size_t>(received));
+  Napi::Uint8Array bytes = Napi::Uint8Array::New(env, static_cast<size_t>(received.byte_length));
+  memcpy(bytes.Data(), buffer.data(), bytes.ByteLength());
   Napi::Array numbers = Napi::Array::New(env, attached.fds.size());
   for (uint32_t i = 0; i < attached.fds.size(); ++i) numbers.Set(i, attached.fds[i].Release());
   Napi::Object result = Napi::Object::New(env);

@@ -35,24 +35,16 @@ int ControlSocket::Start() {
 
 ControlSocket::Received ControlSocket::Receive(ReceivedRequest* received) {
   alignas(cmsghdr) char control[CMSG_SPACE(kFdsMax * sizeof(int))];
-  iovec vector{received_.data(), received_.size()};
-  msghdr message{};
-  message.msg_iov = &vector;
-  message.msg_iovlen = 1;
-  message.msg_control = control;
-  message.msg_controllen = sizeof(control);
-  ssize_t count;
-  do {
-    count = ::recvmsg(fd_, &message, MSG_PEEK | MSG_CMSG_CLOEXEC);
-  } while (count < 0 && errno == EINTR);
-  if (count <= 0) return Received::kEnd;
-  received->fds = TakeAttachedFds(message).fds;
+  const thaw::Received message =
+      ReceiveAttached(fd_, received_.data(), received_.size(), control, sizeof(control), MSG_PEEK);
+  if (message.byte_length <= 0) return Received::kEnd;
+  const auto count = static_cast<size_t>(message.byte_length);
+  received->fds = TakeAttachedFds(control, message.attached_length).fds;
   std::memset(&received->request, 0, sizeof(received->request));
-  std::memcpy(&received->request, received_.data(),
-              std::min<size_t>(count, sizeof(received->request)));
-  if (message.msg_flags & MSG_TRUNC) return Received::kMalformed;
-  if (static_cast<size_t>(count) < sizeof(ControlRequest)) return Received::kMalformed;
-  if (message.msg_flags & MSG_CTRUNC) {
+  std::memcpy(&received->request, received_.data(), std::min(count, sizeof(received->request)));
+  if (message.flags & MSG_TRUNC) return Received::kMalformed;
+  if (count < sizeof(ControlRequest)) return Received::kMalformed;
+  if (message.flags & MSG_CTRUNC) {
     return received->fds.size() < kFdsMax ? Received::kNoDescriptors : Received::kMalformed;
   }
   received->payload.assign(received_.begin() + sizeof(ControlRequest), received_.begin() + count);
@@ -99,15 +91,7 @@ bool ControlSocket::TrySend(const ControlPacket& packet, int fd) {
   msghdr message{};
   message.msg_iov = &vector;
   message.msg_iovlen = 1;
-  if (fd >= 0) {
-    message.msg_control = control;
-    message.msg_controllen = sizeof(control);
-    cmsghdr* const header = CMSG_FIRSTHDR(&message);
-    header->cmsg_level = SOL_SOCKET;
-    header->cmsg_type = SCM_RIGHTS;
-    header->cmsg_len = CMSG_LEN(sizeof(int));
-    std::memcpy(CMSG_DATA(header), &fd, sizeof(int));
-  }
+  if (fd >= 0) AttachFds(&fd, 1, control, &message);
   ssize_t count;
   do {
     count = ::sendmsg(fd_, &message, MSG_NOSIGNAL | MSG_DONTWAIT);

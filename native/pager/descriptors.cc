@@ -34,10 +34,7 @@ void AddHandoffs(const Arena& arena, std::set<int>* used) {
     HandoffRecord& record = *arena.handoff(slot);
     used->insert(record.fd);
     if (record.word == 0) continue;
-    msghdr message{};
-    message.msg_control = record.task_attached;
-    message.msg_controllen = sizeof(record.task_attached);
-    AttachedFds attached = TakeAttachedFds(message);
+    AttachedFds attached = TakeAttachedFds(record.task_attached, sizeof(record.task_attached));
     used->insert(attached.pidfd.Release());
     for (Fd& fd : attached.fds) used->insert(fd.Release());
   }

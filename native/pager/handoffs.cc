@@ -26,32 +26,10 @@ constexpr int32_t kRestoredWord = 0x52535446;
 // No handoff's: that of the descriptor by which Abandon() wakes.
 constexpr uint64_t kWakeKey = 0;
 
-struct Message {
-  ssize_t byte_length;  // negative: errno tells
-  int flags;
-};
-
 // Straight into shared memory, and never more than asked for: a byte too many would swallow what
 // travels with the next message.
-Message Receive(int fd, void* bytes, size_t byte_length, uint8_t (&attached)[kAttachedBytes]) {
-  iovec part{bytes, byte_length};
-  msghdr message{};
-  message.msg_iov = &part;
-  message.msg_iovlen = 1;
-  message.msg_control = attached;
-  message.msg_controllen = sizeof(attached);
-  ssize_t received;
-  do {
-    received = ::recvmsg(fd, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
-  } while (received < 0 && errno == EINTR);
-  return {received, message.msg_flags};
-}
-
-AttachedFds Take(uint8_t (&attached)[kAttachedBytes]) {
-  msghdr message{};
-  message.msg_control = attached;
-  message.msg_controllen = sizeof(attached);
-  return TakeAttachedFds(message);
+Received Receive(int fd, void* bytes, size_t byte_length, uint8_t (&attached)[kAttachedBytes]) {
+  return ReceiveAttached(fd, bytes, byte_length, attached, sizeof(attached), MSG_DONTWAIT);
 }
 
 bool HasAttached(const uint8_t (&attached)[kAttachedBytes]) {
@@ -280,11 +258,12 @@ void Handoffs::ServeOne(Handoff* handoff) {
 
 Handoffs::Step Handoffs::TakeWord(Handoff* handoff, End* end) {
   HandoffRecord* const record = handoff->record;
-  const Message message =
+  const Received message =
       Receive(handoff->fd.get(), &record->word, sizeof(record->word), record->word_attached);
   if (message.byte_length < 0 && errno == EAGAIN) return Step::kNothing;
   // Its sender's pidfd is closed again: what counts is that of the descriptor's sender.
-  const AttachedFds attached = Take(record->word_attached);
+  const AttachedFds attached =
+      TakeAttachedFds(record->word_attached, sizeof(record->word_attached));
   THAW_KILL_POINT(kAnnouncementReceived);
   end->word = record->word;
   end->fds = attached.fds.size();
@@ -330,7 +309,7 @@ bool Handoffs::IsKnown(const Handoff& handoff, int32_t word) {
 Handoffs::Step Handoffs::TakeTask(Handoff* handoff, End* end) {
   HandoffRecord* const record = handoff->record;
   if (!HasAttached(record->task_attached)) {
-    const Message message =
+    const Received message =
         Receive(handoff->fd.get(), &record->byte, sizeof(record->byte), record->task_attached);
     if (message.byte_length < 0 && errno == EAGAIN) return Step::kNothing;
     THAW_KILL_POINT(kUffdReceived);
@@ -339,12 +318,13 @@ Handoffs::Step Handoffs::TakeTask(Handoff* handoff, End* end) {
       return Step::kEnded;
     }
     if (message.flags & MSG_CTRUNC) {
-      const AttachedFds closed = Take(record->task_attached);
+      const AttachedFds closed =
+          TakeAttachedFds(record->task_attached, sizeof(record->task_attached));
       end->how = HandoffEnd::kNoDescriptors;
       return Step::kEnded;
     }
   }
-  AttachedFds attached = Take(record->task_attached);
+  AttachedFds attached = TakeAttachedFds(record->task_attached, sizeof(record->task_attached));
   end->fds = attached.fds.size();
   end->how = HandoffEnd::kNotOneFd;
   if (end->fds != 1) return Step::kEnded;

@@ -46,15 +46,7 @@ class Peer {
     msghdr message{};
     message.msg_iov = &part;
     message.msg_iovlen = 1;
-    if (!fds.empty()) {
-      message.msg_control = control;
-      message.msg_controllen = CMSG_SPACE(fds.size() * sizeof(int));
-      cmsghdr* const header = CMSG_FIRSTHDR(&message);
-      header->cmsg_level = SOL_SOCKET;
-      header->cmsg_type = SCM_RIGHTS;
-      header->cmsg_len = CMSG_LEN(fds.size() * sizeof(int));
-      std::memcpy(CMSG_DATA(header), fds.data(), fds.size() * sizeof(int));
-    }
+    if (!fds.empty()) AttachFds(fds.data(), fds.size(), control, &message);
     EXPECT_EQ(::sendmsg(ours_.get(), &message, MSG_NOSIGNAL), static_cast<ssize_t>(byte_length));
   }
   void Say(int32_t word) const { Send(&word, sizeof(word)); }

@@ -13,6 +13,7 @@
 #include <cstring>
 #include <string>
 
+#include "attached_fds.h"
 #include "pager.h"
 
 namespace thaw::testing {
@@ -95,16 +96,12 @@ const Figures& PagerProcesses::figures(uint64_t slot) const {
 bool PagerProcesses::Receive(ControlPacket* packet, int* fd) {
   pollfd poll{socket_.get(), POLLIN, 0};
   if (::poll(&poll, 1, kDeadlineMs) != 1) return false;
-  iovec vector{packet, sizeof(*packet)};
   alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int))];
-  msghdr message{};
-  message.msg_iov = &vector;
-  message.msg_iovlen = 1;
-  message.msg_control = control;
-  message.msg_controllen = sizeof(control);
-  if (::recvmsg(socket_.get(), &message, MSG_CMSG_CLOEXEC) != sizeof(*packet)) return false;
-  const cmsghdr* const header = CMSG_FIRSTHDR(&message);
-  if (header != nullptr) std::memcpy(fd, CMSG_DATA(header), sizeof(int));
+  const Received received =
+      ReceiveAttached(socket_.get(), packet, sizeof(*packet), control, sizeof(control), 0);
+  if (received.byte_length != sizeof(*packet)) return false;
+  AttachedFds attached = TakeAttachedFds(control, received.attached_length);
+  if (!attached.fds.empty()) *fd = attached.fds[0].Release();
   return true;
 }
 
@@ -123,15 +120,7 @@ bool PagerProcesses::Ask(RequestOp op, uint64_t target, std::vector<int> fds, ui
   msghdr message{};
   message.msg_iov = vectors;
   message.msg_iovlen = 2;
-  if (!fds.empty()) {
-    message.msg_control = control;
-    message.msg_controllen = CMSG_SPACE(fds.size() * sizeof(int));
-    cmsghdr* const header = CMSG_FIRSTHDR(&message);
-    header->cmsg_level = SOL_SOCKET;
-    header->cmsg_type = SCM_RIGHTS;
-    header->cmsg_len = CMSG_LEN(fds.size() * sizeof(int));
-    std::memcpy(CMSG_DATA(header), fds.data(), fds.size() * sizeof(int));
-  }
+  if (!fds.empty()) AttachFds(fds.data(), fds.size(), control, &message);
   if (::sendmsg(socket_.get(), &message, MSG_NOSIGNAL) < 0) return false;
   for (;;) {
     ControlPacket packet{};
