@@ -43,13 +43,6 @@ constexpr uint64_t kPidfdBit = uint64_t{1} << 63;
 // Ids of forked children; the control plane's own stay below.
 constexpr uint64_t kForkIdBase = uint64_t{1} << 32;
 
-int Watch(int epoll, int fd, uint64_t key) {
-  epoll_event event{};
-  event.events = EPOLLIN;
-  event.data.u64 = key;
-  return ::epoll_ctl(epoll, EPOLL_CTL_ADD, fd, &event) == 0 ? 0 : errno;
-}
-
 short Poll(int fd) {
   pollfd poll{fd, POLLIN, 0};
   return ::poll(&poll, 1, 0) > 0 ? poll.revents : 0;
@@ -66,8 +59,6 @@ PagerEvent ToEvent(uint64_t target, const PageError& error) {
           static_cast<uint64_t>(error.action)};
 }
 
-void MakeNonBlocking(int fd) { ::fcntl(fd, F_SETFL, ::fcntl(fd, F_GETFL) | O_NONBLOCK); }
-
 }  // namespace
 
 int FaultServicer::Start(BackgroundWork* background,
@@ -79,7 +70,7 @@ int FaultServicer::Start(BackgroundWork* background,
   wake_ = Fd(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
   if (!epoll_.valid() || !wake_.valid()) return errno;
   TakeSpares();
-  if (const int error = Watch(epoll_.get(), wake_.get(), kWakeKey)) return error;
+  if (const int error = WatchReadable(epoll_.get(), wake_.get(), kWakeKey)) return error;
   if (const int error = Recover(std::move(recovered))) return error;
   thread_ = std::thread([this] { Run(); });
   return 0;
@@ -152,9 +143,9 @@ int FaultServicer::Add(std::shared_ptr<AddressSpace> space) {
 }
 
 int FaultServicer::WatchTarget(const AddressSpace& space) {
-  if (const int error = Watch(epoll_.get(), space.uffd(), space.id())) return error;
+  if (const int error = WatchReadable(epoll_.get(), space.uffd(), space.id())) return error;
   if (space.pidfd() < 0) return 0;
-  const int error = Watch(epoll_.get(), space.pidfd(), space.id() | kPidfdBit);
+  const int error = WatchReadable(epoll_.get(), space.pidfd(), space.id() | kPidfdBit);
   if (error != 0) ::epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, space.uffd(), nullptr);
   return error;
 }

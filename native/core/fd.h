@@ -1,15 +1,32 @@
-// Owners of a descriptor and of a mapping.
+// Owners of a descriptor and of a mapping, and what is done to any descriptor.
 #ifndef THAW_NATIVE_CORE_FD_H_
 #define THAW_NATIVE_CORE_FD_H_
 
+#include <fcntl.h>
+#include <sys/epoll.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include <cerrno>
 #include <cstddef>
 #include <cstdint>
 #include <utility>
 
 namespace thaw {
+
+// Returns false (errno set) when `fd` is not open.
+inline bool MakeNonBlocking(int fd) {
+  const int flags = ::fcntl(fd, F_GETFL);
+  return flags >= 0 && ::fcntl(fd, F_SETFL, flags | O_NONBLOCK) == 0;
+}
+
+// Has `epoll` tell of `key` while `fd` is readable. 0 or a positive errno.
+inline int WatchReadable(int epoll, int fd, uint64_t key) {
+  epoll_event event{};
+  event.events = EPOLLIN;
+  event.data.u64 = key;
+  return ::epoll_ctl(epoll, EPOLL_CTL_ADD, fd, &event) == 0 ? 0 : errno;
+}
 
 // Owns one descriptor; closes it. Thread-safety: none, as for any value.
 class Fd {

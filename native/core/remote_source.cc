@@ -1,6 +1,5 @@
 #include "remote_source.h"
 
-#include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
@@ -166,7 +165,7 @@ void RemoteSource::TakeReplacement() {
   // Its loss may not have been noticed yet.
   Disconnect(ECONNRESET);
   fd_ = std::move(fd);
-  ::fcntl(fd_.get(), F_SETFL, ::fcntl(fd_.get(), F_GETFL) | O_NONBLOCK);
+  MakeNonBlocking(fd_.get());
   const int on = 1;  // a socket that is no TCP socket does without
   ::setsockopt(fd_.get(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
 }

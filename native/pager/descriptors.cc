@@ -1,7 +1,6 @@
 #include "descriptors.h"
 
 #include <dirent.h>
-#include <fcntl.h>
 #include <unistd.h>
 
 #include <cstdlib>
@@ -80,8 +79,7 @@ bool PrepareUffd(int fd) {
   const std::string path = "/proc/self/fd/" + std::to_string(fd);
   char target[64] = {};
   if (::readlink(path.c_str(), target, sizeof(target) - 1) < 0) return false;
-  if (std::strcmp(target, "anon_inode:[userfaultfd]") != 0) return false;
-  return ::fcntl(fd, F_SETFL, ::fcntl(fd, F_GETFL) | O_NONBLOCK) == 0;
+  return std::strcmp(target, "anon_inode:[userfaultfd]") == 0 && MakeNonBlocking(fd);
 }
 
 }  // namespace thaw

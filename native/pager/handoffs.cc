@@ -1,21 +1,19 @@
 #include "handoffs.h"
 
-#include <dirent.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
 
 #include <algorithm>
 #include <cerrno>
-#include <cstdio>
 #include <cstring>
-#include <string>
 #include <utility>
 
 #include "attached_fds.h"
 #include "clock.h"
 #include "descriptors.h"
 #include "kill_point.h"
+#include "process_facts.h"
 
 namespace thaw {
 namespace {
@@ -40,57 +38,22 @@ bool HasAttached(const uint8_t (&attached)[kAttachedBytes]) {
 constexpr uint64_t kTracedNsMax = 10'000'000'000;
 constexpr int kTracedLookMs = 2;
 
-bool IsTraced(const std::string& thread) {
-  std::FILE* const file = std::fopen((thread + "/status").c_str(), "re");
-  if (file == nullptr) return false;
-  char line[128];
-  long tracer = 0;
-  while (std::fgets(line, sizeof(line), file) != nullptr) {
-    std::sscanf(line, "TracerPid: %ld", &tracer);
-  }
-  std::fclose(file);
-  return tracer > 0;
-}
-
-// Whether a thread of the process is traced.
-bool IsAnyTraced(uint64_t pid) {
-  const std::string path = "/proc/" + std::to_string(pid) + "/task";
-  DIR* const threads = pid == 0 ? nullptr : ::opendir(path.c_str());
-  if (threads == nullptr) return false;
-  bool traced = false;
-  while (const dirent* const entry = ::readdir(threads)) {
-    if (entry->d_name[0] != '.') traced = traced || IsTraced(path + "/" + entry->d_name);
-  }
-  ::closedir(threads);
-  return traced;
-}
-
-// As this pid namespace has it; 0: not known.
-uint64_t PidOf(int pidfd) {
-  const std::string path = "/proc/self/fdinfo/" + std::to_string(pidfd);
-  std::FILE* const file = pidfd < 0 ? nullptr : std::fopen(path.c_str(), "re");
-  if (file == nullptr) return 0;
-  char line[128];
-  long pid = 0;
-  while (std::fgets(line, sizeof(line), file) != nullptr) std::sscanf(line, "Pid: %ld", &pid);
-  std::fclose(file);
-  return pid > 0 ? static_cast<uint64_t>(pid) : 0;
-}
-
 }  // namespace
 
 int Handoffs::Start(const std::vector<std::shared_ptr<AddressSpace>>& spaces) {
   epoll_ = Fd(::epoll_create1(EPOLL_CLOEXEC));
   wake_ = Fd(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
   if (!epoll_.valid() || !wake_.valid()) return errno;
-  if (const int error = Watch(kWakeKey, wake_.get()); error != 0) return error;
+  if (const int error = WatchReadable(epoll_.get(), wake_.get(), kWakeKey); error != 0)
+    return error;
   for (const uint32_t slot : arena_->PublishedHandoffs()) {
     HandoffRecord* const record = arena_->handoff(slot);
     Handoff& handoff = handoffs_[record->id];
     handoff.record = record;
     handoff.fd = Fd(record->fd);
     handoff.heard_ns = MonotonicNs();
-    if (const int error = Watch(record->id, record->fd); error != 0) return error;
+    if (const int error = WatchReadable(epoll_.get(), record->fd, record->id); error != 0)
+      return error;
   }
   for (const std::shared_ptr<AddressSpace>& space : spaces) {
     const auto found = handoffs_.find(space->handoff());
@@ -116,13 +79,6 @@ void Handoffs::RecoverWord(Handoff* handoff) {
   if (!HasAttached(record->task_attached)) return;
   TellHandedOver(*task->second);
   ForgetWord(record);
-}
-
-int Handoffs::Watch(uint64_t id, int fd) {
-  epoll_event event{};
-  event.events = EPOLLIN;
-  event.data.u64 = id;
-  return ::epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, fd, &event) == 0 ? 0 : errno;
 }
 
 void Handoffs::Expect(std::shared_ptr<AddressSpace> space) {
@@ -160,7 +116,7 @@ int Handoffs::Begin(const Request& request, Fd connection) {
   }
   HandoffRecord* const record = arena_->TakeHandoff();
   if (record == nullptr) return ENOSPC;
-  if (const int error = Watch(request.id, connection.get()); error != 0) {
+  if (const int error = WatchReadable(epoll_.get(), connection.get(), request.id); error != 0) {
     arena_->ReleaseHandoff(record);
     return error;
   }
@@ -362,7 +318,7 @@ bool Handoffs::MustWaitForCriu(const Handoff& handoff) {
   return std::any_of(handoff.tasks.begin(), handoff.tasks.end(), [](const auto& task) {
     const AddressSpace& space = *task.second;
     if (space.retired() || space.on_error() == OnError::kPoison) return false;
-    return IsAnyTraced(PidOf(space.pidfd()));
+    return IsAnyThreadTraced(PidOfPidfd(space.pidfd()));
   });
 }
 
@@ -375,7 +331,7 @@ void Handoffs::ForgetWord(HandoffRecord* record) {
 }
 
 void Handoffs::TellHandedOver(const AddressSpace& space) {
-  handlers_.tell({PagerEventKind::kHandedOver, 0, space.id(), PidOf(space.pidfd()), 0, 0});
+  handlers_.tell({PagerEventKind::kHandedOver, 0, space.id(), PidOfPidfd(space.pidfd()), 0, 0});
 }
 
 void Handoffs::Finish(Handoff* handoff, const End& end) {

@@ -90,7 +90,6 @@ class Handoffs {
   static bool AwaitsMore(const Handoff& handoff);
   static bool IsKnown(const Handoff& handoff, int32_t word);
   void RecoverWord(Handoff* handoff);
-  int Watch(uint64_t id, int fd);
   void ServeOne(Handoff* handoff);
   Step TakeWord(Handoff* handoff, End* end);
   Step CarryOut(Handoff* handoff, End* end);

@@ -15,6 +15,7 @@
 
 #include "attached_fds.h"
 #include "pager.h"
+#include "process_facts.h"
 
 namespace thaw::testing {
 namespace {
@@ -47,15 +48,8 @@ bool Until(Condition condition) {
 }  // namespace
 
 long PrivateKib(pid_t pid) {
-  const std::string path = "/proc/" + std::to_string(pid) + "/status";
-  std::FILE* const file = std::fopen(path.c_str(), "r");
-  Require(file != nullptr, path.c_str());
-  char line[256];
-  long kib = -1;
-  while (std::fgets(line, sizeof(line), file) != nullptr) {
-    std::sscanf(line, "RssAnon: %ld kB", &kib);
-  }
-  std::fclose(file);
+  const long kib = ReadNumberOf("/proc/" + std::to_string(pid) + "/status", "RssAnon:");
+  Require(kib >= 0, "RssAnon");
   return kib;
 }
 
