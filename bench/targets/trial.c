@@ -1,12 +1,14 @@
 /*
- * One restore, watched from outside: starts the server and the restore, gives the task its order when
- * the restore command has ended, and measures until everything is resident and the order carried out.
+ * One restore, watched from outside: starts the server and the restore, gives the task its order
+ * when the restore command has ended, and measures until everything is resident and the order
+ * carried out.
  *
  *   trial DIR PID PAGES COLD_FILE [SERVER...] -- RESTORE...
  *
- * SERVER writes one byte to descriptor 3 once a restore may begin; without one, the restore is eager.
- * PID has PAGES of anonymous memory at least once it is resident; 0: nobody fills it. COLD_FILE, unless it is "-", is
- * dropped from the page cache before. DIR is that of workload.c. Prints one JSON object.
+ * SERVER writes one byte to descriptor 3 once a restore may begin; without one, the restore is
+ * eager. PID has PAGES of anonymous memory at least once it is resident; 0: nobody fills it.
+ * COLD_FILE, unless it is "-", is dropped from the page cache before. DIR is that of workload.c.
+ * Prints one JSON object.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -22,7 +24,8 @@
 #include "processes.h"
 
 #define SAMPLE_NS 2000000ull
-#define MEMORY_SAMPLES 10 /* of them, one looks at the server's memory */
+#define COPY_NS_MIN 500       /* that two threads take for a page, at least */
+#define MEMORY_NS 20000000ull /* between two looks at the server's memory */
 #define TRIAL_NS_MAX 90000000000ull
 #define STATUS_FD 3
 
@@ -87,8 +90,8 @@ static void drop_cache(const char *path) {
 }
 
 /*
- * Starts a command with /dev/null as its stdio. A server's `status_fd` becomes its descriptor 3, and it
- * keeps stderr.
+ * Starts a command with /dev/null as its stdio. A server's `status_fd` becomes its descriptor 3,
+ * and it keeps stderr.
  */
 static pid_t start(char **command, int status_fd) {
   const pid_t child = fork();
@@ -126,7 +129,7 @@ static pid_t start_server(char **command) {
 
 /* What a server took, sampled. The control plane, a node process, is counted apart. */
 struct usage {
-  uint64_t cpu_ns, node_cpu_ns;           /* since the start of the restore */
+  uint64_t cpu_ns, node_cpu_ns;             /* since the start of the restore */
   uint64_t rss_anon_kib, node_rss_anon_kib; /* at the peak */
   struct processes processes;
   uint64_t first_ns[PROCESSES_MAX], last_ns[PROCESSES_MAX];
@@ -166,16 +169,31 @@ static int exists(const char *name) {
   return access(path, F_OK) == 0;
 }
 
+/*
+ * How long to look away: nothing can be over before, and each look takes a CPU from those who are
+ * measured.
+ */
+static uint64_t nap_ns(uint64_t missing_pages) {
+  const uint64_t half_ns = missing_pages * COPY_NS_MIN / 2;
+  return half_ns > SAMPLE_NS ? half_ns : SAMPLE_NS;
+}
+
 /* Watches until the order is carried out and all is resident; returns when it became so. */
 static uint64_t watch(pid_t task, uint64_t pages, struct usage *usage) {
-  uint64_t resident_ns = 0;
-  for (unsigned sample = 0; resident_ns == 0 || !exists("result"); ++sample) {
+  uint64_t resident_ns = 0, napped_ns = MEMORY_NS;
+  while (resident_ns == 0 || !exists("result")) {
     sample_cpu(usage);
-    if (resident_ns == 0 && anonymous_pages(task) >= pages) resident_ns = now_ns();
-    if (sample % MEMORY_SAMPLES == 0) sample_memory(usage);
+    const uint64_t found = resident_ns == 0 ? anonymous_pages(task) : pages;
+    if (resident_ns == 0 && found >= pages) resident_ns = now_ns();
+    if (napped_ns >= MEMORY_NS) {
+      sample_memory(usage);
+      napped_ns = 0;
+    }
     if (kill(task, 0)) fail("trial: the task has ended");
     check_time("residence and result");
-    pause_ns(SAMPLE_NS);
+    const uint64_t nap = nap_ns(found < pages ? pages - found : 0);
+    pause_ns(nap);
+    napped_ns += nap;
   }
   return resident_ns;
 }
@@ -227,11 +245,12 @@ int main(int argc, char **argv) {
   kill(task, SIGKILL);
   while (waitpid(-1, NULL, 0) > 0) {
   }
-  printf("{\"restoreNs\":%llu,\"restoredNs\":%llu,\"residentNs\":%llu,\"cpuNs\":%llu,"
-         "\"nodeCpuNs\":%llu,\"rssAnonKib\":%llu,\"nodeRssAnonKib\":%llu}\n",
-         (unsigned long long)restore_ns, (unsigned long long)restored_ns,
-         (unsigned long long)resident_ns, (unsigned long long)usage.cpu_ns,
-         (unsigned long long)usage.node_cpu_ns, (unsigned long long)usage.rss_anon_kib,
-         (unsigned long long)usage.node_rss_anon_kib);
+  printf(
+      "{\"restoreNs\":%llu,\"restoredNs\":%llu,\"residentNs\":%llu,\"cpuNs\":%llu,"
+      "\"nodeCpuNs\":%llu,\"rssAnonKib\":%llu,\"nodeRssAnonKib\":%llu}\n",
+      (unsigned long long)restore_ns, (unsigned long long)restored_ns,
+      (unsigned long long)resident_ns, (unsigned long long)usage.cpu_ns,
+      (unsigned long long)usage.node_cpu_ns, (unsigned long long)usage.rss_anon_kib,
+      (unsigned long long)usage.node_rss_anon_kib);
   return 0;
 }
