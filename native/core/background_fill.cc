@@ -117,10 +117,7 @@ void BackgroundFill::Run(uint32_t index) {
   Lock lock(mutex_);
   while (!stopping_) {
     const uint64_t news = news_;
-    if (index == 0 && cpu_count_ == 2) {
-      if (KeepsCpuBusy()) LeaveTargetsCpu(&lock);
-      busy_cpu_ = ::sched_getcpu();
-    }
+    if (index == 0 && cpu_count_ == 2) ChooseCpu(&lock);
     if (RunColdFault(&lock, &reader) || RunPrefetch(&lock, &reader)) continue;
     if (RunFill(&lock, index, &reader)) continue;
     if (news != news_) continue;  // while the lock was not held
@@ -155,19 +152,29 @@ bool BackgroundFill::KeepsCpuBusy() const {
   return cpu_count_ == 2 && servicer_->pace().IsHot(MonotonicNs());
 }
 
+// While one fault follows the other, the thread stays on its CPU, or goes to the other.
+void BackgroundFill::ChooseCpu(Lock* lock) {
+  const uint64_t now_ns = MonotonicNs();
+  if (!servicer_->pace().IsHot(now_ns)) {
+    cpus_.TakeAll();
+  } else if (now_ns >= next_look_ns_) {
+    next_look_ns_ = now_ns + kLookNs;
+    const int cpu = ::sched_getcpu();
+    const bool crowded = IsOnTargetsCpu(cpu);
+    lock->unlock();
+    crowded ? cpus_.TakeAnother(cpu) : cpus_.TakeOnly(cpu);
+    lock->lock();
+  }
+  busy_cpu_ = ::sched_getcpu();
+}
+
 // Whoever takes this thread's CPU from it again and again, and is not the fault thread, is the
 // target. It belongs to the fault thread on the other CPU, which leaves this one to it then.
-void BackgroundFill::LeaveTargetsCpu(Lock* lock) {
-  const uint64_t now_ns = MonotonicNs();
-  if (now_ns < next_look_ns_) return;
-  next_look_ns_ = now_ns + kLookNs;
+bool BackgroundFill::IsOnTargetsCpu(int cpu) {
   rusage usage{};
   ::getrusage(RUSAGE_THREAD, &usage);
   const long preemptions = usage.ru_nivcsw - std::exchange(preemptions_, usage.ru_nivcsw);
-  if (preemptions < kCrowdedPreemptions || servicer_->cpu() == ::sched_getcpu()) return;
-  lock->unlock();
-  LeaveCpu();
-  lock->lock();
+  return preemptions >= kCrowdedPreemptions && servicer_->cpu() != cpu;
 }
 
 void BackgroundFill::StayAwake() {

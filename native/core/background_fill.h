@@ -72,7 +72,8 @@ class BackgroundFill : public BackgroundWork {
   void Run(uint32_t index);
   void Rest(Lock* lock, uint32_t index);
   bool KeepsCpuBusy() const;
-  void LeaveTargetsCpu(Lock* lock);
+  void ChooseCpu(Lock* lock);
+  bool IsOnTargetsCpu(int cpu);
   bool RunColdFault(Lock* lock, PageReader* reader);
   bool RunPrefetch(Lock* lock, PageReader* reader);
   bool RunFill(Lock* lock, uint32_t index, PageReader* reader);
@@ -101,6 +102,7 @@ class BackgroundFill : public BackgroundWork {
   bool helpers_rest_ = false;             // threads that join it in a calm
   std::atomic<bool> first_rests_{false};  // the thread that goes on beside faults
   std::atomic<int> busy_cpu_{-1};         // its CPU
+  CpuChoice cpus_;                        // its own
   uint64_t next_look_ns_ = 0;             // its own: when it looks who else uses that CPU
   long preemptions_ = 0;                  // its own: up to the last look
 };

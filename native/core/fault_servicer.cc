@@ -29,8 +29,6 @@ constexpr int kSpinReads = 16;
 // A child that is refused for want of a descriptor takes one for as long as it is being poisoned,
 // and so does each that it forks meanwhile.
 constexpr size_t kSparesMax = 4;
-// Faults served in a row on a CPU that is taken, before the fault thread leaves it.
-constexpr int kCrowdedFaultsMax = 8;
 // A deferred fault is tried again after this time even when no event comes.
 constexpr int kDeferredRetryMs = 1;
 
@@ -223,12 +221,10 @@ void FaultServicer::HandleEvent(uint64_t key, uint32_t events) {
 }
 
 // Where the background work keeps a CPU busy, the fault thread belongs to the target on the other.
+// Left to the scheduler, it comes back: the CPU of whoever wakes it looks no better.
 void FaultServicer::LeaveBusyCpu() {
+  cpus_.LeaveOut(background_->busy_cpu());
   cpu_.store(::sched_getcpu(), std::memory_order_relaxed);
-  crowded_ = background_->busy_cpu() == cpu() ? crowded_ + 1 : 0;
-  if (crowded_ < kCrowdedFaultsMax) return;
-  crowded_ = 0;
-  LeaveCpu();
 }
 
 // Nothing has come, but the next fault is near: looks for it where the last one was, a few times
@@ -329,7 +325,7 @@ bool FaultServicer::ReadAndServe(const std::shared_ptr<Served>& served) {
   const size_t deferred_before = served->deferred.size();
   bool found = false;
   for (int round = 0; round < kRoundsMax && !space->retired(); ++round) {
-    space->gate().LockExclusive();
+    space->gate().LockExclusive(pace_.IsHot(MonotonicNs()));
     abi::Message* const messages = BeginBatch(*space);
     const uffd::Value read = ReadMessages(*space, messages);
     const size_t count = read.ok() ? static_cast<size_t>(read.value) : 0;
@@ -420,8 +416,8 @@ Outcome FaultServicer::ServeOne(Served* served, uint64_t vaddr, uint64_t read_ns
   bool in_order = false;
   const Outcome outcome = space->ServeFault(vaddr, &reader_, &in_order);
   const uint64_t now_ns = MonotonicNs();
-  if (!in_order && pace_.IsHot(now_ns)) {
-    background_->StayAwake();
+  if (!in_order) {
+    if (pace_.IsHot(now_ns)) background_->StayAwake();
     LeaveBusyCpu();
   }
   pace_.NoteFault(now_ns, in_order);

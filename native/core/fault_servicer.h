@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "address_space.h"
+#include "cpus.h"
 #include "fault_pace.h"
 #include "page_reader.h"
 #include "pager_event.h"
@@ -140,7 +141,7 @@ class FaultServicer {
   std::shared_ptr<Served> last_served_;  // fault thread only: where the next fault is likely
   bool can_spin_ = false;                // while the next fault is near
   std::atomic<int> cpu_{-1};
-  int crowded_ = 0;             // fault thread only: faults in a row on a busy CPU
+  CpuChoice cpus_;              // fault thread only
   bool probing_ = false;        // fault thread only
   uint64_t next_probe_ns_ = 0;  // fault thread only
 };

@@ -25,7 +25,7 @@ class Gate {
     uint32_t state = state_.load(std::memory_order_relaxed);
     for (int spins = 0;; ++spins) {
       if (state & kExclusive) {
-        Wait(spins, kSharedSpins, state);
+        Wait(spins, kPatientSpins, state);
         state = state_.load(std::memory_order_relaxed);
       } else if (state_.compare_exchange_weak(state, state + 1, std::memory_order_acquire)) {
         return;
@@ -52,10 +52,12 @@ class Gate {
     if (before == (kExclusive | 1)) WakeSleepers();
   }
 
-  void LockExclusive() {
+  // `hot`: one fault follows the other, so the sharer has another CPU, and this one must not sleep.
+  void LockExclusive(bool hot = false) {
+    const int spins_max = hot ? kPatientSpins : kBriefSpins;
     uint32_t state = state_.fetch_or(kExclusive, std::memory_order_acquire) | kExclusive;
     for (int spins = 0; state != kExclusive; ++spins) {
-      Wait(spins, kExclusiveSpins, state);
+      Wait(spins, spins_max, state);
       state = state_.load(std::memory_order_acquire);
     }
   }
@@ -72,11 +74,11 @@ class Gate {
 
  private:
   static constexpr uint32_t kExclusive = 1u << 31;
-  // About 45 us, far longer than a read takes: to sleep would leave the CPU that it keeps awake.
-  static constexpr int kSharedSpins = 1000;
+  // About 45 us, far longer than a read or a copy takes: to sleep would cost more than that.
+  static constexpr int kPatientSpins = 1000;
   // About 12 us, as long as a copy of 32 KiB takes. Beyond that the other side may have lost its
   // CPU, perhaps to this very thread.
-  static constexpr int kExclusiveSpins = 270;
+  static constexpr int kBriefSpins = 270;
   // Longest wait for a turn: faults that come less often are not met by waiting for them.
   static constexpr uint64_t kTurnMaxNs = 30'000;
 
