@@ -145,7 +145,8 @@ class AddressSpace : public std::enable_shared_from_this<AddressSpace> {
   // Any thread: the same at the target's fill cursor, which goes round all its data pages, and
   // jumps to where the program reads in order. Up to `batch_pages`, in pieces of `piece_pages`: a
   // thread that waits for one of them goes on when all are there. (It would wait for the next piece
-  // at once, and be woken for each.)
+  // at once, and be woken for each.) More pieces than one end at an address that is a multiple of
+  // `batch_pages`.
   Outcome FillNext(uint32_t piece_pages, uint32_t batch_pages, Patience patience,
                    PageReader* reader);
 
@@ -197,6 +198,7 @@ class AddressSpace : public std::enable_shared_from_this<AddressSpace> {
                     uint32_t* next);
   Outcome FillPiece(uint32_t first, uint32_t end, const FillStep& step, PageReader* reader,
                     uint32_t* next);
+  uint32_t EndOfBatch(uint32_t first, uint32_t batch_pages) const;
   void WakeUnlessRetired(abi::Range range);
   Outcome InstallRun(const Extent& extent, const PageRun& run, uint32_t first, uint32_t end,
                      Figures::Counter* counter);

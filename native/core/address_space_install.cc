@@ -13,6 +13,16 @@ namespace {
 // Pages installed by background work before it lets the gate go: events are read in between.
 constexpr uint32_t kGatePages = 16;
 
+// Has the CPU fetch the bytes of a mapped run, so that the gate is held for a short copy. (Where a
+// page is not there any more, a prefetch does nothing.)
+void BringNear(const PageRun& run) {
+  constexpr uint64_t kLineBytes = 64;
+  const uint64_t end = run.source + run.page_count * kPageSize;
+  for (uint64_t at = run.source; at < end; at += kLineBytes) {
+    __builtin_prefetch(reinterpret_cast<const void*>(at));
+  }
+}
+
 }  // namespace
 
 Outcome AddressSpace::ServeFault(uint64_t vaddr, PageReader* reader, bool* in_order) {
@@ -181,6 +191,14 @@ Outcome AddressSpace::ServeZero(uint64_t vaddr, uint32_t page_count) {
   }
 }
 
+// Where addresses reach the next multiple of `batch_pages`, behind data page `first`.
+uint32_t AddressSpace::EndOfBatch(uint32_t first, uint32_t batch_pages) const {
+  const Extent extent = plan_->extent(plan_->FindExtentOfPage(first));
+  const uint64_t number = extent.vaddr / kPageSize + first - extent.page_index;
+  const auto count = static_cast<uint32_t>(batch_pages - number % batch_pages);
+  return std::min(first + count, plan_->data_page_count());
+}
+
 Outcome AddressSpace::FillNext(uint32_t piece_pages, uint32_t batch_pages, Patience patience,
                                PageReader* reader) {
   const uint32_t count = plan_->data_page_count();
@@ -192,7 +210,8 @@ Outcome AddressSpace::FillNext(uint32_t piece_pages, uint32_t batch_pages, Patie
     first = states_.FindMissing(cursor, count);
     if (first == count) first = states_.FindMissing(0, cursor);
     if (first == count || states_.Get(first) != PageState::kMissing) return Outcome::kNothing;
-    end = std::min(first + batch_pages, count);
+    end = batch_pages > piece_pages ? EndOfBatch(first, batch_pages)
+                                    : std::min(first + batch_pages, count);
     // Taken, so that fillers do not meet.
   } while (!fill_cursor_.compare_exchange_strong(cursor, end));
   HeldWake held;
@@ -252,6 +271,7 @@ Outcome AddressSpace::FillRange(uint32_t first, uint32_t end, const FillStep& st
   CountCost(reader);
   if (run.error == EAGAIN) return Outcome::kWouldWait;
   run.held = step.held;
+  if (step.in_turn && run.mapped && run.page_count <= kGatePages) BringNear(run);
   const uint32_t run_end = run.first_page + run.page_count;
   for (uint32_t at = run.first_page; at < run_end; at += kGatePages) {
     const uint32_t to = std::min(at + kGatePages, run_end);
@@ -349,6 +369,12 @@ Outcome AddressSpace::InstallClaimed(const Extent& extent, const PageRun& run, u
           Unclaim(page_index, page_count);
           return Outcome::kDeferred;
         default:
+          if (run.mapped) {
+            // To be read instead, which tells why.
+            plan_->source(extent.source).GiveMappingUp();
+            Unclaim(page_index, page_count);
+            return Outcome::kDeferred;
+          }
           if (error == 0) {
             error = result.error;
             continue;

@@ -16,13 +16,16 @@ namespace {
 // One piece of work: about as long as a fault may have to wait for it.
 constexpr uint32_t kPiecePages = 16;
 // The same while one fault follows the other: what is copied between two of them.
-constexpr uint32_t kHotPiecePages = 6;
-// Pieces that are told together, where nothing but streams waits for them.
-constexpr uint32_t kCalmBatchPages = 256;
+constexpr uint32_t kHotPiecePages = 8;
+// Pieces that are told together, where nothing but streams waits for them: a page table of the
+// target, for whose lock two threads would wait in turn.
+constexpr uint32_t kCalmBatchPages = 512;
 // The same from a disk, where long reads pay and no fault thread waits.
 constexpr uint32_t kColdPiecePages = 256;
 // Threads that may wait for the disk at once.
 constexpr uint32_t kReaders = 4;
+// The one of them that maps sources ahead.
+constexpr uint32_t kMapper = kReaders - 1;
 // Before background work looks again whether it may go on.
 constexpr std::chrono::microseconds kPause(500);
 // Before a target is looked at again when nothing of it was missing.
@@ -102,6 +105,15 @@ void BackgroundFill::Prefetch(std::shared_ptr<AddressSpace> space, uint64_t star
   changed_.notify_all();
 }
 
+void BackgroundFill::MapAhead(const std::shared_ptr<PageSource>& source) {
+  {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    to_map_.push_back(source);
+    ++news_;
+  }
+  changed_.notify_all();
+}
+
 void BackgroundFill::ServeColdFault(ColdFault fault) {
   {
     const std::lock_guard<std::mutex> lock(mutex_);
@@ -120,6 +132,7 @@ void BackgroundFill::Run(uint32_t index) {
     if (index == 0 && cpu_count_ == 2) ChooseCpu(&lock);
     if (RunColdFault(&lock, &reader) || RunPrefetch(&lock, &reader)) continue;
     if (RunFill(&lock, index, &reader)) continue;
+    if (index == kMapper && RunMapping(&lock)) continue;
     if (news != news_) continue;  // while the lock was not held
     if (index == 0 && KeepsCpuBusy()) {
       lock.unlock();
@@ -230,6 +243,24 @@ Outcome BackgroundFill::AdvancePrefetch(PrefetchJob* job, PageReader* reader) {
       job->space->Fill(range.first, range.end, kPiecePages, Patience::kWait, reader, &range.first);
   if (range.first >= range.end) job->ranges.pop_back();
   return outcome;
+}
+
+// One step; false when there is nothing to map.
+bool BackgroundFill::RunMapping(Lock* lock) {
+  // A fill reads as fast as this maps.
+  if (!targets_.empty()) to_map_.clear();
+  if (to_map_.empty()) return false;
+  if (servicer_->pace().IsHot(MonotonicNs())) {
+    changed_.wait_for(*lock, kPause);
+    return true;
+  }
+  std::shared_ptr<PageSource> source = to_map_.front().lock();
+  to_map_.pop_front();
+  lock->unlock();
+  const bool goes_on = source != nullptr && source->MapNext();
+  lock->lock();
+  if (goes_on) to_map_.push_front(source);
+  return true;
 }
 
 // One piece of the fill; false when there is none to be done now.

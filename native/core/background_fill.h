@@ -46,6 +46,9 @@ class BackgroundFill : public BackgroundWork {
   void Prefetch(std::shared_ptr<AddressSpace> space, uint64_t start, uint64_t end,
                 uint64_t request_id);
 
+  // Maps what stands of a source in the page cache, as long as nothing is to be filled.
+  void MapAhead(const std::shared_ptr<PageSource>& source);
+
   // BackgroundWork, for the fault thread.
   void StayAwake() override;
   int busy_cpu() const override { return busy_cpu_.load(std::memory_order_relaxed); }
@@ -77,6 +80,7 @@ class BackgroundFill : public BackgroundWork {
   bool RunColdFault(Lock* lock, PageReader* reader);
   bool RunPrefetch(Lock* lock, PageReader* reader);
   bool RunFill(Lock* lock, uint32_t index, PageReader* reader);
+  bool RunMapping(Lock* lock);
   Outcome AdvancePrefetch(PrefetchJob* job, PageReader* reader);
   std::shared_ptr<Target> TakeTurn(uint64_t now_ns);
   bool TakeAllowance(uint64_t now_ns, uint32_t page_count);
@@ -95,6 +99,7 @@ class BackgroundFill : public BackgroundWork {
   std::deque<ColdFault> cold_faults_;
   std::deque<PrefetchJob> prefetches_;
   std::vector<std::shared_ptr<Target>> targets_;
+  std::deque<std::weak_ptr<PageSource>> to_map_;
   size_t turn_ = 0;
   uint64_t allowed_from_ns_ = 0;  // when the next piece may begin, at a limited rate
   uint64_t news_ = 0;             // counts what the threads have to know of

@@ -40,9 +40,17 @@ PageRun PageReader::ReadRaw(const Plan& plan, const Extent& extent, uint32_t pag
   run.first_page = page;
   run.page_count = std::min(page_count_max, extent.page_count - page);
   const uint64_t byte_length = run.page_count * kPageSize;
+  const uint64_t offset = extent.file_offset + page * kPageSize;
+  const PageSource& source = plan.source(extent.source);
+  // What has a checksum has to be looked at.
+  if (extent.first_checksum == kNoChecksum) run.source = source.FindMapped(offset, byte_length);
+  run.mapped = run.source != 0;
+  if (run.mapped) {
+    cost_.raw_bytes += byte_length;
+    return run;
+  }
   if (pages_.size() < byte_length) pages_.resize(byte_length);
-  run.error = ReadBytes(plan.source(extent.source), pages_.data(), byte_length,
-                        extent.file_offset + page * kPageSize, patience);
+  run.error = ReadBytes(source, pages_.data(), byte_length, offset, patience);
   if (run.error == 0) cost_.raw_bytes += byte_length;
   for (uint32_t i = 0; run.error == 0 && i < run.page_count; ++i) {
     if (!IsAsWritten(plan, extent, page + i, pages_.data() + i * kPageSize, kPageSize)) {

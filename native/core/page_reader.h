@@ -33,6 +33,7 @@ struct PageRun {
   uint64_t source = 0;  // address of the bytes, for UFFDIO_COPY
   int error = 0;        // positive errno: these pages cannot be produced (EBADMSG: corrupt block;
                         // EILSEQ: another checksum; EAGAIN: not without waiting)
+  bool mapped = false;  // where they stand mapped: not to be read, and a copy may fail
   HeldWake* held = nullptr;  // of those who wait for these pages; null: they are woken at once
 };
 

@@ -1,14 +1,36 @@
 #include "page_source.h"
 
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <array>
 #include <cerrno>
 
 #include "clock.h"
 
 namespace thaw {
+namespace {
+
+// What is mapped of one file at most: its page table entries take 8 bytes a page.
+constexpr uint64_t kMappedBytesMax = uint64_t{4} << 30;
+constexpr uint64_t kMapStepBytes = 1 << 20;
+constexpr uint64_t kCachePageBytes = 4096;
+constexpr int kPopulateRead = 22;  // MADV_POPULATE_READ; Linux 5.14
+
+// Whether mapped bytes stand in the page cache. (Of a file that is neither ours nor writable the
+// kernel says so in any case.)
+bool IsCached(uint8_t* start, uint64_t byte_length) {
+  std::array<unsigned char, kMapStepBytes / kCachePageBytes> cached;
+  if (::mincore(start, byte_length, cached.data()) != 0) return false;
+  const auto count = static_cast<ptrdiff_t>((byte_length + kCachePageBytes - 1) / kCachePageBytes);
+  return std::all_of(cached.begin(), cached.begin() + count,
+                     [](unsigned char flags) { return flags & 1; });
+}
+
+}  // namespace
 
 std::shared_ptr<PageSource> PageSource::Open(Fd fd, int* error) {
   struct stat status;
@@ -56,6 +78,33 @@ int PageSource::Read(void* buffer, uint64_t byte_length, uint64_t offset, Patien
   }
   if (failing_since_ns() != kNotFailing) failing_since_ns_ = kNotFailing;
   return 0;
+}
+
+bool PageSource::MapNext() {
+  const uint64_t end = std::min(byte_length_, kMappedBytesMax);
+  uint64_t from = map_next_;
+  if (from >= end) return false;
+  if (from == 0) {
+    mapping_ = UniqueMapping::Map(end, PROT_READ, MAP_SHARED, fd_.get());
+    if (!mapping_.valid()) return false;
+  }
+  map_next_ = std::min(from + kMapStepBytes, end);
+  uint8_t* const start = mapping_.data() + from;
+  const uint64_t byte_length = map_next_ - from;
+  if (!IsCached(start, byte_length)) return false;
+  if (::madvise(start, byte_length, kPopulateRead) != 0) return false;
+  // Unless it was given up meanwhile.
+  return mapped_until_.compare_exchange_strong(from, map_next_, std::memory_order_release) &&
+         map_next_ < end;
+}
+
+uint64_t PageSource::FindMapped(uint64_t offset, uint64_t byte_length) const {
+  if (offset + byte_length > mapped_until_.load(std::memory_order_acquire)) return 0;
+  // Behind the end of a file that was cut, its last page has zeros.
+  struct stat status;
+  if (::fstat(fd_.get(), &status) != 0) return 0;
+  if (offset + byte_length > static_cast<uint64_t>(status.st_size)) return 0;
+  return reinterpret_cast<uint64_t>(mapping_.data()) + offset;
 }
 
 int PageSource::NoteFailure(int error) const {

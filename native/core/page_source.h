@@ -1,8 +1,10 @@
 // Where the bytes of pages come from: a pages image on this machine, or a page server.
 //
-// Everything is read by pread, never through a mapping: a copy from a mapped page costs a page
-// table entry and a cold read of its own, and a file that was cut shows zeros behind its end there.
-// Thread-safety: any thread. Lifetime: shared by the plans that name it.
+// A file's bytes are read by pread, or copied by the kernel from where they stand mapped. To map a
+// page takes as long as to read it, so only what was mapped ahead of the first fault is taken from
+// there, and only what need not be looked at: no instruction of ours reads the mapping, since a
+// file that is cut makes that SIGBUS. Thread-safety: any thread, but for MapNext(). Lifetime:
+// shared by the plans that name it.
 #ifndef THAW_NATIVE_CORE_PAGE_SOURCE_H_
 #define THAW_NATIVE_CORE_PAGE_SOURCE_H_
 
@@ -41,6 +43,14 @@ class PageSource {
   // where it would have to wait for the disk and must not).
   int Read(void* buffer, uint64_t byte_length, uint64_t offset, Patience patience) const;
 
+  // One thread: maps the next megabyte that stands in the page cache. False when no more is to be
+  // mapped.
+  bool MapNext();
+  // Where bytes stand mapped, to be copied by the kernel and by nobody else; 0: they do not.
+  uint64_t FindMapped(uint64_t offset, uint64_t byte_length) const;
+  // That a copy from there has failed: from now on everything is read.
+  void GiveMappingUp() const { mapped_until_.store(0, std::memory_order_relaxed); }
+
   // CLOCK_MONOTONIC since when every read has failed (the file's end aside); ~0: the
   // last one did not.
   uint64_t failing_since_ns() const { return failing_since_ns_.load(std::memory_order_relaxed); }
@@ -58,6 +68,9 @@ class PageSource {
   mutable std::atomic<bool> knows_no_wait_{true};
   mutable std::atomic<uint64_t> failing_since_ns_{kNotFailing};
   std::shared_ptr<RemoteSource> remote_;
+  UniqueMapping mapping_;  // of the mapper, until mapped_until_ says that there is something in it
+  uint64_t map_next_ = 0;  // the mapper's own
+  mutable std::atomic<uint64_t> mapped_until_{0};
 };
 
 }  // namespace thaw

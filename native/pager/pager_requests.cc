@@ -69,8 +69,10 @@ void Pager::AddSource(ReceivedRequest* received, ControlPacket* answer) {
   if (received->fds.size() != 1) return Refuse(answer, Refusal::kMalformed);
   uint32_t slot = 0;
   if (again_ && sources_.Find(received->request.target, &slot) != nullptr) return;
-  const int error = sources_.Add(received->request.target, std::move(received->fds[0]));
-  if (error != 0) Refuse(answer, Refusal::kSourceFailed, error);
+  const uint64_t id = received->request.target;
+  const int error = sources_.Add(id, std::move(received->fds[0]));
+  if (error != 0) return Refuse(answer, Refusal::kSourceFailed, error);
+  fill_.MapAhead(sources_.Find(id, &slot));
 }
 
 // Null (errno set) without a thread or an eventfd to wait with.

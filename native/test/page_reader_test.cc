@@ -92,6 +92,7 @@ TEST(PageReaderReadsRandomLayouts) {
           image.AddLz4(pages, block, static_cast<uint32_t>(random.Below(pages + 1)));
       }
     }
+    if (random.Below(2) == 0) image.MapSource();
     if (ReadsRight(&image, seed)) continue;
     EXPECT_EQ("seed " + std::to_string(seed), std::string("right"));
     return;

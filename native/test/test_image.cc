@@ -247,13 +247,18 @@ std::shared_ptr<const Plan> TestImage::plan() {
   Fd fd = Memfd(file_, 0);
   source_fd_ = Fd(::fcntl(fd.get(), F_DUPFD_CLOEXEC, 0));
   int io_error = 0;
-  std::vector<std::shared_ptr<PageSource>> sources;
-  sources.push_back(remote_ == nullptr ? PageSource::Open(std::move(fd), &io_error)
-                                       : PageSource::OfRemote(remote_));
+  source_ = remote_ == nullptr ? PageSource::Open(std::move(fd), &io_error)
+                               : PageSource::OfRemote(remote_);
   Plan::Error error = Plan::Error::kNone;
-  plan_ = Plan::Open(SealedMemfd(EncodePlan(draft_)).get(), std::move(sources), &error);
+  plan_ = Plan::Open(SealedMemfd(EncodePlan(draft_)).get(), {source_}, &error);
   Require(plan_ != nullptr, "Plan::Open refused a valid plan");
   return plan_;
+}
+
+void TestImage::MapSource() {
+  plan();
+  while (source_->MapNext()) {
+  }
 }
 
 }  // namespace thaw::testing

@@ -84,6 +84,8 @@ class TestImage {
   // The pages image of plan(), to be cut or overwritten by a test.
   int source_fd() const { return source_fd_.get(); }
   std::shared_ptr<const Plan> plan();
+  // Maps the pages image of plan() as far as it can be.
+  void MapSource();
   // Has plan() take its pages from a page server instead.
   void UseRemote(std::shared_ptr<RemoteSource> remote) { remote_ = std::move(remote); }
 
@@ -99,6 +101,7 @@ class TestImage {
   PlanDraft draft_;
   Fd source_fd_;
   std::shared_ptr<RemoteSource> remote_;
+  std::shared_ptr<PageSource> source_;
   std::shared_ptr<const Plan> plan_;
 };
 

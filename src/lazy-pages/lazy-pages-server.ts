@@ -93,6 +93,9 @@ export class LazyPagesServer extends EventEmitter<LazyPagesEvents> {
       refused: (error) => this.emit('refused', error),
       displaced: (error) => this.emit('displaced', error),
     });
+    const { image, pager } = options;
+    // What is wrong with one is told when a restore needs it.
+    pager.prepare(image.sources.filter(({ remote }) => !remote)).catch(() => {});
   }
 
   /**

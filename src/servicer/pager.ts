@@ -165,6 +165,20 @@ export class Pager extends EventEmitter<PagerEvents> implements AsyncDisposable 
   }
 
   /**
+   * Hands pages images over ahead of the targets that name them: until something is to be filled, the
+   * pager maps what stands of them in the page cache, for about 80 ms a GiB. Without it targets are
+   * served as well, but pages that were not mapped are read, which takes longer.
+   *
+   * @throws PAGES_MISSING when a pages image cannot be opened; PAGER_REFUSED, PAGER_LOST.
+   * @example
+   * await pager.prepare(plan.sources); // then, when a restore begins:
+   * const target = await pager.expect({ plan: plan.tasks[0], sources: plan.sources });
+   */
+  async prepare(sources: readonly PagesSource[]): Promise<void> {
+    await Promise.all(sources.map((source) => this.#announce(source)));
+  }
+
+  /**
    * Prepares for a target whose uffd and pidfd CRIU hands over: by {@link handOff}, which has it served.
    *
    * @throws INVALID_ARGUMENT; PAGER_REFUSED when plan or sources are not what they should be;

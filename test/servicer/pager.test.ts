@@ -8,7 +8,7 @@ import type { ThawError } from '../../src/errors.js';
 import { native } from '../../src/native.js';
 import type { TaskPlan } from '../../src/plan/restore-plan.js';
 import type { Pager } from '../../src/servicer/pager.js';
-import { openDescriptors, pagerProcess, within } from '../support/process-facts.js';
+import { openDescriptors, pagerProcess, until, within } from '../support/process-facts.js';
 import { removeTemporary, temporaryDirectory } from '../support/restore-fixtures.js';
 import { makeMemory, type OwnMemory, releaseMemory } from '../support/restore-own-memory.js';
 import { endTargets, noteChildren, startPager } from '../support/restore-targets.js';
@@ -31,6 +31,12 @@ function cpuTicks(pid: number): number {
     .replace(/^.*\) /s, '')
     .split(' ');
   return Number(fields[11]) + Number(fields[12]);
+}
+
+/** KiB of a file that are in the page tables of a process, where it has the file mapped. */
+function mappedKib(pid: number, path: string): number {
+  const [, entry = ''] = readFileSync(`/proc/${pid}/smaps`, 'latin1').split(` ${path}\n`);
+  return Number(/^Rss: +(\d+) kB/m.exec(entry)?.[1] ?? 0);
 }
 
 /** Many times faster than toEqual. */
@@ -69,6 +75,28 @@ describe('a pager', () => {
     await pager.close();
     await memory.mapping.zap(0, 4096);
     expect(await within(memory.mapping.read(0, 4096))).toEqual(new Uint8Array(4096));
+  });
+
+  it('maps a pages image ahead of its targets, and serves them from there', async () => {
+    const pager = await startPager();
+    const memory = makeMemory(600);
+    const { sources, bytes, mapping } = memory;
+    await pager.prepare(sources);
+    const worker = pagerProcess(pager.pid, 'thaw-pager');
+    await until('all of it is mapped', () => mappedKib(worker, sources[0].path) === 600 * 4);
+    const target = await add(pager, memory);
+    expectSame(await within(mapping.read(0, bytes.length)), bytes);
+    expect(target.figures()).toMatchObject({ demandPages: 600, rawBytes: 600 * 4096 });
+  });
+
+  it('says what is wrong with a pages image ahead of its targets', async () => {
+    const pager = await startPager();
+    const path = join(temporaryDirectory(), 'pages-9.img');
+    await expect(pager.prepare([{ path, byteLength: 4096 }])).rejects.toMatchObject({
+      code: 'PAGES_MISSING',
+      where: path,
+    });
+    await expectServing(pager);
   });
 
   it('brings a range in when it is asked to, and no more', async () => {

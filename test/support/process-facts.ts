@@ -108,12 +108,17 @@ export function openDescriptors(pid: number | 'self' = 'self'): string[] {
 
 /** Pids of the children of a process, zombies included. */
 export function childrenOf(pid: number): number[] {
-  return readdirSync(`/proc/${pid}/task`).flatMap((task) =>
-    readFileSync(`/proc/${pid}/task/${task}/children`, 'latin1')
-      .split(' ')
-      .filter((text) => text !== '')
-      .map(Number),
-  );
+  const tasks = readdirSync(`/proc/${pid}/task`);
+  try {
+    return tasks.flatMap((task) =>
+      readFileSync(`/proc/${pid}/task/${task}/children`, 'latin1')
+        .split(' ')
+        .filter((text) => text !== '')
+        .map(Number),
+    );
+  } catch {
+    return childrenOf(pid); // a thread has ended since, and its children are another's
+  }
 }
 
 /** Pids of a process group that run a program: those of a pager, by `Pager.pid`. */

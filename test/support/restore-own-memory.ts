@@ -16,7 +16,7 @@ export interface OwnMemory {
   readonly mapping: Mapping;
   readonly uffd: Uffd;
   readonly plan: TaskPlan;
-  readonly sources: readonly PagesSource[];
+  readonly sources: readonly [PagesSource];
   /** What the stored pages have to be. */
   readonly bytes: Uint8Array;
 }
@@ -38,7 +38,7 @@ export function makeMemory(pages: number): OwnMemory {
   const bytes = Uint8Array.from({ length: pages * PAGE }, (_, i) => 1 + (((i >> 12) + i) % 251));
   const path = join(temporaryDirectory(), 'pages-1.img');
   writeFileSync(path, bytes);
-  const sources = [{ path, byteLength: bytes.length }];
+  const sources = [{ path, byteLength: bytes.length }] as const;
   const memory = { mapping, uffd, plan: planFor(mapping.vaddr, pages), sources, bytes };
   made.push(memory);
   return memory;

@@ -1,6 +1,7 @@
 /*
  * A disk that errors, for tests: loaded into the pager by LD_PRELOAD, it has reads of pages images
- * fail with EIO for as long as the file that THAW_TEST_FAILING_DISK names is there.
+ * fail with EIO for as long as the file that THAW_TEST_FAILING_DISK names is there. All bytes come
+ * from the disk: nothing is in the page cache that the pager could map.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -8,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
 #include <unistd.h>
@@ -28,6 +30,12 @@ ssize_t preadv2(int fd, const struct iovec *vectors, int count, off_t offset, in
     return -1;
   }
   return syscall(SYS_preadv2, fd, vectors, count, offset, 0, flags);
+}
+
+int mincore(void *start, size_t byte_length, unsigned char *cached) {
+  (void)start;
+  memset(cached, 0, (byte_length + 4095) / 4096);
+  return 0;
 }
 
 /* What the same call is named in a program that was built for large files. */
