@@ -17,6 +17,8 @@ import { ready } from './ready.js';
 import { scale } from './scale.js';
 
 const BENCHMARKS: readonly Benchmark[] = [lazy, floors, forms, growth, ready, scale, pack];
+/** Of them, what --quick runs by itself: the pager's bars, in two minutes. */
+const QUICK: readonly Benchmark[] = [lazy, floors, growth];
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
@@ -43,10 +45,11 @@ for (const [signal, number] of [
 const loadBefore = loadavg()[0] ?? Number.NaN;
 const results: Record<string, Findings> = {};
 try {
-  for (const { name, run, trials, quickTrials } of BENCHMARKS) {
-    if (positionals.length > 0 && !positionals.includes(name)) continue;
+  const quick = values.quick ?? false;
+  const named = BENCHMARKS.filter(({ name }) => positionals.includes(name));
+  const all = quick ? QUICK : BENCHMARKS;
+  for (const { name, run, trials, quickTrials } of named.length > 0 ? named : all) {
     console.error(`${name} ...`);
-    const quick = values.quick ?? false;
     const findings = await run(quick ? quickTrials : trials, quick);
     results[name] = findings;
     for (const table of findings.tables) printTable(table);
