@@ -112,12 +112,7 @@ export type { VerifyCounts } from './restore/verify.js';
 export type { LatencyCounts, LatencySummary, TargetFigures } from './servicer/figures.js';
 export type { PagerOptions } from './servicer/fill-options.js';
 export type { Handoff, HandoffOptions, HandoffOutcome } from './servicer/handoff.js';
-export {
-  type ExpectedTargetOptions,
-  Pager,
-  type PagerEvents,
-  type TargetOptions,
-} from './servicer/pager.js';
+export { Pager, type PagerEvents } from './servicer/pager.js';
 export type { ErrorAction, OnError } from './servicer/pager-protocol.js';
 export { PagerTarget, type PagerTargetEvents, type TargetEnd } from './servicer/pager-target.js';
 export {
@@ -127,6 +122,7 @@ export {
   type RemoteSourceOptions,
   type SourceLoss,
 } from './servicer/remote-source.js';
+export type { ExpectedTargetOptions, TargetOptions } from './servicer/target-options.js';
 export { loadTlsCredentials, type TlsCredentials, type TlsFiles } from './tls-credentials.js';
 export { FlagSet, type FlagTable } from './uffd/flag-set.js';
 export {

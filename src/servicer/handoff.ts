@@ -45,22 +45,28 @@ export class Handoff {
   /** The pager's number for it. */
   readonly id: number;
   readonly #process: PagerProcess;
+  readonly #forget: () => boolean;
   readonly #ended = createDeferred<HandoffOutcome>();
 
-  /** @internal */
-  constructor(process: PagerProcess, id: number) {
+  /**
+   * @param forget has it hear of nothing more; false when that was so before
+   * @internal
+   */
+  constructor(process: PagerProcess, id: number, forget: () => boolean) {
     this.id = id;
     this.#process = process;
+    this.#forget = forget;
     this.#ended.promise.catch(() => {});
   }
 
-  /** Resolves when nothing more comes; never after {@link drop}. Rejects with PAGER_LOST. */
+  /** Resolves when nothing more comes, or rejects with PAGER_LOST; never after {@link drop}. */
   get ended(): Promise<HandoffOutcome> {
     return this.#ended.promise;
   }
 
   /** Hangs up. Targets that have not come yet are still expected. Harmless when repeated. */
   async drop(): Promise<void> {
+    if (!this.#forget()) return;
     await this.#process.request({ op: REQUEST.dropHandoff, target: this.id });
   }
 
@@ -71,6 +77,7 @@ export class Handoff {
 
   /** @internal */
   finish({ a, b, c, d, errno }: PagerPacket): void {
+    this.#forget();
     this.#ended.resolve({
       how: HANDOFF_ENDS[Number(a)] ?? 'notServed',
       announced: Number(b),

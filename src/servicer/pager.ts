@@ -2,20 +2,19 @@
  * The pager as the control plane sees it: a process that serves the page faults of many targets.
  */
 import { EventEmitter } from 'node:events';
-import { closeSync, constants, fstatSync, openSync, readFileSync } from 'node:fs';
+import { closeSync, constants, fstatSync, openSync } from 'node:fs';
 import { PAGE_SIZE } from '../address.js';
 import { ThawError } from '../errors.js';
 import { native } from '../native.js';
 import { encodePlan } from '../plan/plan-columns.js';
-import type { PagesSource, TaskPlan } from '../plan/restore-plan.js';
+import type { PagesSource } from '../plan/restore-plan.js';
 import { readTakeovers } from './figures.js';
-import { isWindow, type PagerOptions, toPagerArguments, WINDOW_BYTES_MAX } from './fill-options.js';
+import { type PagerOptions, toPagerArguments, WINDOW_BYTES_MAX } from './fill-options.js';
 import { Handoff, type HandoffOptions } from './handoff.js';
 import { PagerProcess } from './pager-process.js';
 import {
   EVENT,
   HANDOFF_FILL,
-  type OnError,
   onErrorFlags,
   type PagerPacket,
   REQUEST,
@@ -26,45 +25,13 @@ import {
 } from './pager-protocol.js';
 import { PagerTarget } from './pager-target.js';
 import { RemoteSource, type RemoteSourceOptions } from './remote-source.js';
-
-/** What a target that has not come yet is made of. */
-export interface ExpectedTargetOptions {
-  /** The plan of the task; its addresses are those of the uffd's address space. */
-  readonly plan: TaskPlan;
-  /** The pages images that the plan names. */
-  readonly sources: readonly PagesSource[];
-  /** Where the plan names a page server: which, and by what pid that knows the task. */
-  readonly remote?: { readonly source: RemoteSource; readonly pid: number };
-  /**
-   * Most bytes installed for one fault where the program shows a pattern, from 4096 (exactly what is
-   * touched) to 64 KiB.
-   * @default 64 KiB
-   */
-  readonly windowBytes?: number;
-  /**
-   * What becomes of the process when pages cannot be produced; `stop` and `kill` need a pidfd. Where
-   * the kernel cannot poison pages (before Linux 6.6), `poison` stops it as well.
-   * @default 'poison'
-   */
-  readonly onError?: OnError;
-}
-
-/** What a target is made of. */
-export interface TargetOptions extends ExpectedTargetOptions {
-  /**
-   * A userfaultfd whose UFFDIO_API is done and whose ranges are registered for missing pages. The
-   * pager gets a duplicate: the caller keeps its own, and may close it.
-   */
-  readonly uffd: number;
-  /** A pidfd of the process, so that its end is noticed at once; duplicated like `uffd`. */
-  readonly pidfd?: number;
-  /**
-   * Whether the ranges are registered by now. Where not, faults are served at once, and all else
-   * begins with `PagerTarget.rangesReady` or `PagerTarget.fill`.
-   * @default true
-   */
-  readonly rangesReady?: boolean;
-}
+import {
+  checkExpectedTarget,
+  checkSources,
+  checkTarget,
+  type ExpectedTargetOptions,
+  type TargetOptions,
+} from './target-options.js';
 
 /** What a place in a source is called: the byte at which pages begin, for messages. */
 type SourceName = (fileOffset: bigint) => string;
@@ -152,11 +119,6 @@ export class Pager extends EventEmitter<PagerEvents> implements AsyncDisposable 
   async add(options: TargetOptions): Promise<PagerTarget> {
     checkTarget(options);
     const { uffd, pidfd, rangesReady = true } = options;
-    if (!isFd(uffd))
-      throw targetError('uffd: the number of an open userfaultfd (`uffd.fd` of a Uffd)');
-    if (pidfd !== undefined && !isPidfd(pidfd)) {
-      throw targetError('pidfd: the number of an open pidfd, or none');
-    }
     const flags =
       (pidfd === undefined ? 0 : TARGET_HAS_PIDFD) | (rangesReady ? 0 : TARGET_AWAITS_RANGES);
     return this.#request(options, flags, (planFd) =>
@@ -169,12 +131,14 @@ export class Pager extends EventEmitter<PagerEvents> implements AsyncDisposable 
    * pager maps what stands of them in the page cache, for about 80 ms a GiB. Without it targets are
    * served as well, but pages that were not mapped are read, which takes longer.
    *
-   * @throws PAGES_MISSING when a pages image cannot be opened; PAGER_REFUSED, PAGER_LOST.
+   * @throws INVALID_ARGUMENT; PAGES_MISSING when a pages image cannot be opened; PAGER_REFUSED,
+   * PAGER_LOST.
    * @example
    * await pager.prepare(plan.sources); // then, when a restore begins:
    * const target = await pager.expect({ plan: plan.tasks[0], sources: plan.sources });
    */
   async prepare(sources: readonly PagesSource[]): Promise<void> {
+    checkSources(sources);
     await Promise.all(sources.map((source) => this.#announce(source)));
   }
 
@@ -185,7 +149,7 @@ export class Pager extends EventEmitter<PagerEvents> implements AsyncDisposable 
    * PAGES_MISSING when a pages image cannot be opened.
    */
   async expect(options: ExpectedTargetOptions): Promise<PagerTarget> {
-    checkTarget(options);
+    checkExpectedTarget(options);
     return this.#request(options, TARGET_EXPECTED, (planFd) => [planFd]);
   }
 
@@ -207,12 +171,13 @@ export class Pager extends EventEmitter<PagerEvents> implements AsyncDisposable 
    */
   async handOff(options: HandoffOptions): Promise<Handoff> {
     const { connection, targets, zombies, fill, silenceMs } = options;
-    const handoff = new Handoff(this.#process, this.#nextHandoffId++);
+    const id = this.#nextHandoffId++;
+    const handoff = new Handoff(this.#process, id, () => this.#handoffs.delete(id));
     // Known before the pager is: its first event may overtake the answer.
-    this.#handoffs.set(handoff.id, handoff);
+    this.#handoffs.set(id, handoff);
     const request = {
       op: REQUEST.handoff,
-      target: handoff.id,
+      target: id,
       flags: fill ? HANDOFF_FILL : 0,
       a: BigInt(zombies),
       b: BigInt(silenceMs),
@@ -222,7 +187,7 @@ export class Pager extends EventEmitter<PagerEvents> implements AsyncDisposable 
       await this.#process.request(request, [connection]);
       return handoff;
     } catch (error) {
-      this.#handoffs.delete(handoff.id);
+      this.#handoffs.delete(id);
       throw error;
     }
   }
@@ -391,7 +356,6 @@ export class Pager extends EventEmitter<PagerEvents> implements AsyncDisposable 
     }
     if (packet.eventKind === EVENT.handoffEnd) {
       this.#handoffs.get(packet.target)?.finish(packet);
-      this.#handoffs.delete(packet.target);
       return;
     }
     const target = this.#targets.get(packet.target);
@@ -449,42 +413,5 @@ export class Pager extends EventEmitter<PagerEvents> implements AsyncDisposable 
     for (const target of this.#targets.values()) target.lose(error);
     for (const handoff of this.#handoffs.values()) handoff.lose(error);
     this.emit('lost', error);
-  }
-}
-
-/** What the types say, for callers that have none: a wrong descriptor must not reach the pager. */
-function checkTarget({ plan, sources, remote, windowBytes }: ExpectedTargetOptions): void {
-  const problem = [
-    [plan?.extents !== undefined, 'plan: one of the tasks of planRestore()'],
-    [Array.isArray(sources), 'sources: those of the plan'],
-    [
-      windowBytes === undefined || isWindow(windowBytes),
-      `windowBytes: a multiple of ${PAGE_SIZE} up to ${WINDOW_BYTES_MAX}`,
-    ],
-    [
-      remote !== undefined || !(sources as unknown[] | undefined)?.some?.(isRemote),
-      'remote: the page server that the plan names',
-    ],
-  ].find(([right]) => right === false);
-  if (problem !== undefined) throw targetError(String(problem[1]));
-}
-
-function targetError(expected: string): ThawError {
-  return new ThawError('INVALID_ARGUMENT', { what: 'the target cannot be added', expected });
-}
-
-function isFd(value: unknown): boolean {
-  return Number.isInteger(value) && (value as number) >= 0;
-}
-
-function isRemote(source: unknown): boolean {
-  return (source as PagesSource).remote === true;
-}
-
-function isPidfd(fd: number): boolean {
-  try {
-    return /^Pid:/m.test(readFileSync(`/proc/self/fdinfo/${fd}`, 'latin1'));
-  } catch {
-    return false;
   }
 }

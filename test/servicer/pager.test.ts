@@ -96,6 +96,10 @@ describe('a pager', () => {
       code: 'PAGES_MISSING',
       where: path,
     });
+    await expect(pager.prepare(undefined as never)).rejects.toMatchObject({
+      code: 'INVALID_ARGUMENT',
+      expected: expect.stringMatching(/^sources/),
+    });
     await expectServing(pager);
   });
 
