@@ -36,6 +36,16 @@ void RemoveSlots(std::vector<uint32_t>* free, const std::vector<uint32_t>& taken
               free->end());
 }
 
+// Of the slots below `used`, those whose record is published.
+template <typename RecordOf>
+std::vector<uint32_t> Published(uint32_t used, const RecordOf& record_of) {
+  std::vector<uint32_t> slots;
+  for (uint32_t slot = 0; slot < used; ++slot) {
+    if (record_of(slot)->published) slots.push_back(slot);
+  }
+  return slots;
+}
+
 }  // namespace
 
 bool Arena::Create() {
@@ -138,9 +148,7 @@ HandoffRecord* Arena::TakeHandoff() {
 void Arena::ReleaseHandoff(HandoffRecord* record) {
   const std::lock_guard<std::mutex> lock(mutex_);
   record->published = false;
-  const auto slot = static_cast<uint32_t>(
-      (reinterpret_cast<uint8_t*>(record) - reinterpret_cast<uint8_t*>(handoff(0))) /
-      kHandoffRecordBytes);
+  const auto slot = static_cast<uint32_t>(record - handoff(0));
   ClearHandoff(slot);
   free_handoffs_.push_back(slot);
 }
@@ -150,27 +158,15 @@ void Arena::ClearHandoff(uint32_t slot) {
 }
 
 std::vector<uint32_t> Arena::PublishedHandoffs() const {
-  std::vector<uint32_t> slots;
-  for (uint32_t slot = 0; slot < header().handoff_slots_used; ++slot) {
-    if (handoff(slot)->published) slots.push_back(slot);
-  }
-  return slots;
+  return Published(header().handoff_slots_used, [&](uint32_t slot) { return handoff(slot); });
 }
 
 std::vector<uint32_t> Arena::PublishedTargets() const {
-  std::vector<uint32_t> slots;
-  for (uint32_t slot = 0; slot < header().target_slots_used; ++slot) {
-    if (target(slot)->published) slots.push_back(slot);
-  }
-  return slots;
+  return Published(header().target_slots_used, [&](uint32_t slot) { return target(slot); });
 }
 
 std::vector<uint32_t> Arena::PublishedSources() const {
-  std::vector<uint32_t> slots;
-  for (uint32_t slot = 0; slot < header().source_slots_used; ++slot) {
-    if (source(slot)->published) slots.push_back(slot);
-  }
-  return slots;
+  return Published(header().source_slots_used, [&](uint32_t slot) { return source(slot); });
 }
 
 bool Arena::Allocate(uint64_t byte_length, ArenaRange* range) {

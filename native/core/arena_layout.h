@@ -97,8 +97,9 @@ struct SourceRecord {
 inline constexpr uint32_t kSourceSlots = 65536;
 
 // One connection over which CRIU hands tasks over. What it says is received straight into `word`
-// and what comes behind, so that a descriptor that was received is known to whoever comes next.
-struct HandoffRecord {
+// and what comes behind, so that a descriptor that was received is known to whoever comes next. A
+// page, which is given back.
+struct alignas(4096) HandoffRecord {
   std::atomic<bool> published;
   bool fill;  // whether its tasks are filled once they run
   int32_t fd;
@@ -114,8 +115,8 @@ struct HandoffRecord {
 };
 
 inline constexpr uint32_t kHandoffSlots = 1024;
-inline constexpr uint64_t kHandoffRecordBytes = 4096;
-static_assert(sizeof(HandoffRecord) <= kHandoffRecordBytes, "a slot holds a record");
+inline constexpr uint64_t kHandoffRecordBytes = sizeof(HandoffRecord);
+static_assert(kHandoffRecordBytes == 4096, "a record is a page");
 
 // What one read(2) of a uffd brought. The kernel writes messages straight into it, so that an event
 // that was read is known to whoever comes next. Pending: messages[i].event != 0 for i >= applied,
