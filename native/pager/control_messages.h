@@ -48,6 +48,7 @@ inline constexpr uint32_t kTargetAwaitsRanges = 2;  // its ranges are registered
 inline constexpr uint32_t kTargetExpected = 4;      // its uffd and pidfd come by a handoff
 inline constexpr uint32_t kHandoffFill = 1;         // its targets are filled when all are restored
 inline constexpr uint32_t kRemoteWideHeader = 1;    // the server is that of CRIU 4.2 or later
+inline constexpr uint32_t kSourceMapAhead = 1;      // its targets come later: there is time for it
 inline constexpr uint32_t kTargetOnErrorShift = 8;  // OnError in two bits
 inline constexpr uint32_t kTargetOnErrorMask = 3;
 

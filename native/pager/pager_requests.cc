@@ -72,7 +72,7 @@ void Pager::AddSource(ReceivedRequest* received, ControlPacket* answer) {
   const uint64_t id = received->request.target;
   const int error = sources_.Add(id, std::move(received->fds[0]));
   if (error != 0) return Refuse(answer, Refusal::kSourceFailed, error);
-  fill_.MapAhead(sources_.Find(id, &slot));
+  if (received->request.flags & kSourceMapAhead) fill_.MapAhead(sources_.Find(id, &slot));
 }
 
 // Null (errno set) without a thread or an eventfd to wait with.

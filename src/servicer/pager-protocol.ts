@@ -32,6 +32,7 @@ export const TARGET_AWAITS_RANGES = 2;
 export const TARGET_EXPECTED = 4;
 export const HANDOFF_FILL = 1;
 export const REMOTE_WIDE_HEADER = 1;
+export const SOURCE_MAP_AHEAD = 1;
 
 /** What the pager does about a target with pages that cannot be produced, by number. */
 export const ON_ERROR: readonly OnError[] = ['poison', 'stop', 'kill'];

@@ -18,6 +18,7 @@ import {
   onErrorFlags,
   type PagerPacket,
   REQUEST,
+  SOURCE_MAP_AHEAD,
   TARGET_AWAITS_RANGES,
   TARGET_EXPECTED,
   TARGET_HAS_PIDFD,
@@ -139,7 +140,7 @@ export class Pager extends EventEmitter<PagerEvents> implements AsyncDisposable 
    */
   async prepare(sources: readonly PagesSource[]): Promise<void> {
     checkSources(sources);
-    await Promise.all(sources.map((source) => this.#announce(source)));
+    await Promise.all(sources.map((source) => this.#announce(source, SOURCE_MAP_AHEAD)));
   }
 
   /**
@@ -315,7 +316,7 @@ export class Pager extends EventEmitter<PagerEvents> implements AsyncDisposable 
   }
 
   /** Hands a pages image over once, however many plans name it. Resolves to the pager's number. */
-  #announce(source: PagesSource): Promise<number> {
+  #announce(source: PagesSource, flags = 0): Promise<number> {
     let fd: number;
     try {
       // Without O_NONBLOCK a fifo would hold this thread up until somebody writes to it.
@@ -336,7 +337,7 @@ export class Pager extends EventEmitter<PagerEvents> implements AsyncDisposable 
     }
     const id = this.#nextSourceId++;
     const announced = this.#process
-      .request({ op: REQUEST.addSource, target: id }, [fd])
+      .request({ op: REQUEST.addSource, target: id, flags }, [fd])
       .then(() => id)
       .finally(() => closeSync(fd));
     this.#sources.set(key, announced);
