@@ -82,40 +82,26 @@ TEST(MappedSourceTellsACutFile) {
   }
 }
 
+// Also where the kernel cannot copy from it any more (the file was cut at that moment, or its disk
+// failed): the pages are read instead.
 TEST(MappedSourceBringsEveryPage) {
-  for (const bool fill : {false, true}) {
-    TestImage image(kPages);
-    image.AddRaw(kPages);
-    image.MapSource();
-    LazyTarget target(image,
-                      [&](const LazyTarget::Self&) { return HoldsAll(image) ? kRight : kWrong; });
-    PagerRig rig;
-    const std::shared_ptr<AddressSpace> space = rig.Add(1, &target, &image);
-    if (fill) rig.Fill(space);
-    target.Go();
-    EXPECT_EQ(target.Wait(), kRight);
-    EXPECT_TRUE(rig.WaitEnd(1));
-  }
-}
-
-// The kernel cannot copy from it any more (the file was cut at that moment, or its disk failed):
-// the pages are read instead.
-TEST(MappedSourceThatFailsIsRead) {
-  for (const bool fill : {false, true}) {
-    TestImage image(kPages);
-    image.AddRaw(kPages);
-    image.MapSource();
-    ASSERT_TRUE(BreakMapping(image));
-    LazyTarget target(image,
-                      [&](const LazyTarget::Self&) { return HoldsAll(image) ? kRight : kWrong; });
-    PagerRig rig;
-    const std::shared_ptr<AddressSpace> space = rig.Add(1, &target, &image);
-    if (fill) rig.Fill(space);
-    target.Go();
-    EXPECT_EQ(target.Wait(), kRight);
-    EXPECT_EQ(space->figures().poisoned_pages.load(), 0u);
-    EXPECT_TRUE(rig.WaitEnd(1));
-    EXPECT_EQ(rig.Events(PagerEventKind::kPageError).size(), 0u);
+  for (const bool broken : {false, true}) {
+    for (const bool fill : {false, true}) {
+      TestImage image(kPages);
+      image.AddRaw(kPages);
+      image.MapSource();
+      if (broken) ASSERT_TRUE(BreakMapping(image));
+      LazyTarget target(image,
+                        [&](const LazyTarget::Self&) { return HoldsAll(image) ? kRight : kWrong; });
+      PagerRig rig;
+      const std::shared_ptr<AddressSpace> space = rig.Add(1, &target, &image);
+      if (fill) rig.Fill(space);
+      target.Go();
+      EXPECT_EQ(target.Wait(), kRight);
+      EXPECT_EQ(space->figures().poisoned_pages.load(), 0u);
+      EXPECT_TRUE(rig.WaitEnd(1));
+      EXPECT_EQ(rig.Events(PagerEventKind::kPageError).size(), 0u);
+    }
   }
 }
 
