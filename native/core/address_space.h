@@ -18,6 +18,7 @@
 #include "address_map_log.h"
 #include "arena.h"
 #include "error_policy.h"
+#include "fault_pace.h"
 #include "fault_window.h"
 #include "fd.h"
 #include "figures.h"
@@ -146,9 +147,9 @@ class AddressSpace : public std::enable_shared_from_this<AddressSpace> {
   // jumps to where the program reads in order. Up to `batch_pages`, in pieces of `piece_pages`: a
   // thread that waits for one of them goes on when all are there. (It would wait for the next piece
   // at once, and be woken for each.) More pieces than one end at an address that is a multiple of
-  // `batch_pages`.
+  // `batch_pages`, or as soon as `pace` is not calm.
   Outcome FillNext(uint32_t piece_pages, uint32_t batch_pages, Patience patience,
-                   PageReader* reader);
+                   const FaultPace& pace, PageReader* reader);
 
   // Thread of a remote source: installs `run`, whose pages were asked for (`first`: and are claimed
   // for it). What is not installed is missing again, but for pages gone meanwhile. Takes the gate.

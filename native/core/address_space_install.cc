@@ -200,7 +200,7 @@ uint32_t AddressSpace::EndOfBatch(uint32_t first, uint32_t batch_pages) const {
 }
 
 Outcome AddressSpace::FillNext(uint32_t piece_pages, uint32_t batch_pages, Patience patience,
-                               PageReader* reader) {
+                               const FaultPace& pace, PageReader* reader) {
   const uint32_t count = plan_->data_page_count();
   uint32_t cursor = fill_cursor_.load(std::memory_order_relaxed);
   uint32_t first, end;
@@ -214,9 +214,10 @@ Outcome AddressSpace::FillNext(uint32_t piece_pages, uint32_t batch_pages, Patie
                                     : std::min(first + batch_pages, count);
     // Taken, so that fillers do not meet.
   } while (!fill_cursor_.compare_exchange_strong(cursor, end));
+  const bool many = batch_pages > piece_pages;
   HeldWake held;
   FillStep step{piece_pages, patience, &figures_->filled_pages, true};
-  if (batch_pages > piece_pages) step.held = &held;
+  if (many) step.held = &held;
   bool done = false;
   Outcome outcome;
   uint32_t before;
@@ -225,7 +226,8 @@ Outcome AddressSpace::FillNext(uint32_t piece_pages, uint32_t batch_pages, Patie
     outcome = FillPiece(first, end, step, reader, &first);
     done = done || outcome == Outcome::kDone;
     // Pages that have to wait for a retry are passed over.
-  } while (first < end && first > before && outcome != Outcome::kGone);
+  } while (first < end && first > before && outcome != Outcome::kGone &&
+           (!many || pace.IsCalm(MonotonicNs())));
   if (held.start < held.end) WakeUnlessRetired({held.start, held.end - held.start});
   return done && outcome != Outcome::kGone ? Outcome::kDone : outcome;
 }

@@ -129,7 +129,7 @@ void BackgroundFill::Run(uint32_t index) {
   Lock lock(mutex_);
   while (!stopping_) {
     const uint64_t news = news_;
-    if (index == 0 && cpu_count_ == 2) ChooseCpu(&lock);
+    if (index == 0 && cpu_count_ == 2) ChooseCpus(&lock);
     if (RunColdFault(&lock, &reader) || RunPrefetch(&lock, &reader)) continue;
     if (RunFill(&lock, index, &reader)) continue;
     if (index == kMapper && RunMapping(&lock)) continue;
@@ -147,7 +147,7 @@ void BackgroundFill::Run(uint32_t index) {
 void BackgroundFill::Rest(Lock* lock, uint32_t index) {
   if (index == 0) {
     first_rests_ = true;
-    busy_cpu_ = -1;
+    LetGoOfCpus();
   }
   if (index > 0 && index < filler_count_) helpers_rest_ = true;
   if (targets_.empty() || index > 0) {
@@ -165,29 +165,39 @@ bool BackgroundFill::KeepsCpuBusy() const {
   return cpu_count_ == 2 && servicer_->pace().IsHot(MonotonicNs());
 }
 
-// While one fault follows the other, the thread stays on its CPU, or goes to the other.
-void BackgroundFill::ChooseCpu(Lock* lock) {
+// On two CPUs: until it is calm again, this thread keeps to one and the fault thread to the other.
+// Both are moved from here: each on its own would follow the other to and fro.
+void BackgroundFill::ChooseCpus(Lock* lock) {
   const uint64_t now_ns = MonotonicNs();
-  if (!servicer_->pace().IsHot(now_ns)) {
-    cpus_.TakeAll();
-  } else if (now_ns >= next_look_ns_) {
-    next_look_ns_ = now_ns + kLookNs;
-    const int cpu = ::sched_getcpu();
-    const bool crowded = IsOnTargetsCpu(cpu);
-    lock->unlock();
-    crowded ? cpus_.TakeAnother(cpu) : cpus_.TakeOnly(cpu);
-    lock->lock();
+  if (servicer_->pace().IsCalm(now_ns)) return LetGoOfCpus();
+  if (now_ns < next_look_ns_) return;
+  next_look_ns_ = now_ns + kLookNs;
+  if (!fault_cpus_) fault_cpus_.emplace(servicer_->tid());
+  const int cpu = ::sched_getcpu();
+  const bool change_places = IsCrowded();
+  lock->unlock();
+  if (change_places) {
+    fault_cpus_->TakeOnly(cpu);
+    cpus_.LeaveOut(cpu);
+  } else {
+    cpus_.TakeOnly(cpu);
+    fault_cpus_->LeaveOut(cpu);
   }
-  busy_cpu_ = ::sched_getcpu();
+  lock->lock();
 }
 
-// Whoever takes this thread's CPU from it again and again, and is not the fault thread, is the
-// target. It belongs to the fault thread on the other CPU, which leaves this one to it then.
-bool BackgroundFill::IsOnTargetsCpu(int cpu) {
+void BackgroundFill::LetGoOfCpus() {
+  cpus_.TakeAll();
+  if (fault_cpus_) fault_cpus_->TakeAll();
+}
+
+// Whoever takes this thread's CPU from it again and again is the target, which belongs to the fault
+// thread.
+bool BackgroundFill::IsCrowded() {
   rusage usage{};
   ::getrusage(RUSAGE_THREAD, &usage);
   const long preemptions = usage.ru_nivcsw - std::exchange(preemptions_, usage.ru_nivcsw);
-  return preemptions >= kCrowdedPreemptions && servicer_->cpu() != cpu;
+  return preemptions >= kCrowdedPreemptions;
 }
 
 void BackgroundFill::StayAwake() {
@@ -281,8 +291,8 @@ bool BackgroundFill::RunFill(Lock* lock, uint32_t index, PageReader* reader) {
   lock->unlock();
   const Figures::Counter& stalled_ns = target->space->figures().stalled_ns;
   const uint64_t stalled_before_ns = stalled_ns;
-  const Outcome outcome =
-      target->space->FillNext(piece, batch, cold ? Patience::kWait : Patience::kNoWait, reader);
+  const Outcome outcome = target->space->FillNext(
+      piece, batch, cold ? Patience::kWait : Patience::kNoWait, servicer_->pace(), reader);
   EndTurn(target.get(), outcome);
   lock->lock();
   target->cold = outcome == Outcome::kWouldWait || (cold && stalled_ns != stalled_before_ns);

@@ -13,6 +13,7 @@
 #include <deque>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <thread>
 #include <vector>
 
@@ -51,7 +52,6 @@ class BackgroundFill : public BackgroundWork {
 
   // BackgroundWork, for the fault thread.
   void StayAwake() override;
-  int busy_cpu() const override { return busy_cpu_.load(std::memory_order_relaxed); }
   void ServeColdFault(ColdFault fault) override;
 
  private:
@@ -75,8 +75,9 @@ class BackgroundFill : public BackgroundWork {
   void Run(uint32_t index);
   void Rest(Lock* lock, uint32_t index);
   bool KeepsCpuBusy() const;
-  void ChooseCpu(Lock* lock);
-  bool IsOnTargetsCpu(int cpu);
+  void ChooseCpus(Lock* lock);
+  bool IsCrowded();
+  void LetGoOfCpus();
   bool RunColdFault(Lock* lock, PageReader* reader);
   bool RunPrefetch(Lock* lock, PageReader* reader);
   bool RunFill(Lock* lock, uint32_t index, PageReader* reader);
@@ -106,10 +107,11 @@ class BackgroundFill : public BackgroundWork {
   bool stopping_ = false;
   bool helpers_rest_ = false;             // threads that join it in a calm
   std::atomic<bool> first_rests_{false};  // the thread that goes on beside faults
-  std::atomic<int> busy_cpu_{-1};         // its CPU
-  CpuChoice cpus_;                        // its own
-  uint64_t next_look_ns_ = 0;             // its own: when it looks who else uses that CPU
-  long preemptions_ = 0;                  // its own: up to the last look
+  // Of the thread that goes on beside faults, and used by it alone:
+  CpuChoice cpus_;                       // where it runs
+  std::optional<CpuChoice> fault_cpus_;  // where it has the fault thread run
+  uint64_t next_look_ns_ = 0;            // when it looks who else uses its CPU
+  long preemptions_ = 0;                 // up to the last look
 };
 
 }  // namespace thaw

@@ -15,27 +15,22 @@ inline uint32_t CountCpus() {
 }
 
 // The CPUs that a thread keeps to: all that it may use, one of them, or all but one. Thread-safety:
-// the thread's own, from its first call on.
+// one thread's at a time, which need not be the one that is kept.
 class CpuChoice {
  public:
+  // Of the thread with this number; 0: of whoever calls.
+  explicit CpuChoice(pid_t tid = 0) : tid_(tid) {}
+
   void TakeAll() { Choose(kAll); }
   void TakeOnly(int cpu) { Choose(cpu); }
-  // A negative number: none is left out.
-  void LeaveOut(int cpu) { Choose(cpu < 0 ? kAll : kButOne - cpu); }
-  // Takes one that is not `cpu`.
-  void TakeAnother(int cpu) {
-    if (!Known()) return;
-    for (int other = 0; other < CPU_SETSIZE; ++other) {
-      if (other != cpu && CPU_ISSET(static_cast<size_t>(other), &all_)) return Choose(other);
-    }
-  }
+  void LeaveOut(int cpu) { Choose(kButOne - cpu); }
 
  private:
   static constexpr int kAll = -1;
   static constexpr int kButOne = -2;
 
   bool Known() {
-    known_ = known_ || ::sched_getaffinity(0, sizeof(all_), &all_) == 0;
+    known_ = known_ || ::sched_getaffinity(tid_, sizeof(all_), &all_) == 0;
     return known_;
   }
 
@@ -49,9 +44,10 @@ class CpuChoice {
     } else if (choice != kAll) {
       CPU_CLR(static_cast<size_t>(kButOne - choice), &cpus);
     }
-    ::sched_setaffinity(0, sizeof(cpus), &cpus);
+    ::sched_setaffinity(tid_, sizeof(cpus), &cpus);
   }
 
+  const pid_t tid_;
   cpu_set_t all_;
   bool known_ = false;
   int choice_ = kAll;

@@ -193,6 +193,7 @@ std::shared_ptr<AddressSpace> FaultServicer::Find(uint64_t id) {
 
 void FaultServicer::Run() {
   NameThread("thaw-faults");
+  tid_ = ::gettid();
   epoll_event events[kEventsMax];
   while (!stopping_) {
     const bool hot = can_spin_ && pace_.IsHot(MonotonicNs());
@@ -218,13 +219,6 @@ void FaultServicer::HandleEvent(uint64_t key, uint32_t events) {
   if (events & EPOLLERR) MakeNonBlocking(served->space->uffd());
   ReadAndServe(served);
   last_served_ = served;
-}
-
-// Where the background work keeps a CPU busy, the fault thread belongs to the target on the other.
-// Left to the scheduler, it comes back: the CPU of whoever wakes it looks no better.
-void FaultServicer::LeaveBusyCpu() {
-  cpus_.LeaveOut(background_->busy_cpu());
-  cpu_.store(::sched_getcpu(), std::memory_order_relaxed);
 }
 
 // Nothing has come, but the next fault is near: looks for it where the last one was, a few times
@@ -416,10 +410,7 @@ Outcome FaultServicer::ServeOne(Served* served, uint64_t vaddr, uint64_t read_ns
   bool in_order = false;
   const Outcome outcome = space->ServeFault(vaddr, &reader_, &in_order);
   const uint64_t now_ns = MonotonicNs();
-  if (!in_order) {
-    if (pace_.IsHot(now_ns)) background_->StayAwake();
-    LeaveBusyCpu();
-  }
+  if (!in_order && pace_.IsHot(now_ns)) background_->StayAwake();
   pace_.NoteFault(now_ns, in_order);
   switch (outcome) {
     case Outcome::kDone:

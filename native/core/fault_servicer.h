@@ -35,8 +35,6 @@ class BackgroundWork {
   virtual ~BackgroundWork() = default;
   // Faults that nobody foresees come one after the other.
   virtual void StayAwake() = 0;
-  // The CPU that background work takes meanwhile; -1: none.
-  virtual int busy_cpu() const = 0;
   virtual void ServeColdFault(ColdFault fault) = 0;
 };
 
@@ -70,8 +68,8 @@ class FaultServicer {
   size_t CountServing();
 
   const FaultPace& pace() const { return pace_; }
-  // The CPU on which the last fault was served that nobody foresaw.
-  int cpu() const { return cpu_.load(std::memory_order_relaxed); }
+  // The number of the fault thread; 0 before it runs.
+  pid_t tid() const { return tid_.load(std::memory_order_relaxed); }
 
  private:
   struct Served {
@@ -97,7 +95,6 @@ class FaultServicer {
   void TellSettled(Served* served, uint64_t request_id);
   void HandleEvent(uint64_t key, uint32_t events);
   void LookForNext();
-  void LeaveBusyCpu();
   bool ReadAndServe(const std::shared_ptr<Served>& served);
   void ServeFaults(Served* served, const abi::Message* messages, size_t count, uint64_t read_ns);
   Outcome ServeOne(Served* served, uint64_t vaddr, uint64_t read_ns);
@@ -140,8 +137,7 @@ class FaultServicer {
   PageReader reader_;                                   // fault thread only
   std::shared_ptr<Served> last_served_;  // fault thread only: where the next fault is likely
   bool can_spin_ = false;                // while the next fault is near
-  std::atomic<int> cpu_{-1};
-  CpuChoice cpus_;              // fault thread only
+  std::atomic<pid_t> tid_{0};
   bool probing_ = false;        // fault thread only
   uint64_t next_probe_ns_ = 0;  // fault thread only
 };
