@@ -125,6 +125,11 @@ class AddressSpace : public std::enable_shared_from_this<AddressSpace> {
   // shows a pattern. Never waits for a disk. Sets `in_order` when the fault follows a stream.
   // kNothing: answered with zeros.
   Outcome ServeFault(uint64_t vaddr, PageReader* reader, bool* in_order);
+  // Fault thread: until WakeHeld(), threads whose pages are served alone are not woken; then all
+  // are at once. Whoever else waits between them is woken too, and faults again.
+  void HoldWakes() { holds_wakes_ = true; }
+  void WakeHeld();
+  bool holds_wakes() const { return holds_wakes_; }
   // Any thread: the same, for a fault whose bytes are not in memory: waits for the disk. Takes the
   // gate.
   Outcome ServeColdFault(uint64_t vaddr, PageReader* reader);
@@ -201,6 +206,7 @@ class AddressSpace : public std::enable_shared_from_this<AddressSpace> {
                     uint32_t* next);
   uint32_t EndOfBatch(uint32_t first, uint32_t batch_pages) const;
   void WakeUnlessRetired(abi::Range range);
+  void LetHeldGo();
   Outcome InstallRun(const Extent& extent, const PageRun& run, uint32_t first, uint32_t end,
                      Figures::Counter* counter);
   Outcome InstallClaimed(const Extent& extent, const PageRun& run, uint32_t page,
@@ -237,6 +243,8 @@ class AddressSpace : public std::enable_shared_from_this<AddressSpace> {
   AddressMap map_;  // read by both sides, edited under the exclusive gate
   Gate gate_;
   FaultWindow window_;
+  bool holds_wakes_ = false;              // fault thread only, with
+  HeldWake held_;                         // those who wait for it
   std::atomic<uint32_t> fill_cursor_{0};  // the data page that the next fill begins with
   std::atomic<bool> retired_{false};
   ReadRetries retries_;

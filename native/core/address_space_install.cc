@@ -10,7 +10,7 @@
 namespace thaw {
 namespace {
 
-// Pages installed by background work before it lets the gate go: events are read in between.
+// Pages installed at once before the gate is let go, unless it is calm: events are read in between.
 constexpr uint32_t kGatePages = 16;
 
 // Has the CPU fetch the bytes of a mapped run, so that the gate is held for a short copy. (Where a
@@ -63,6 +63,8 @@ Outcome AddressSpace::ServePage(const Extent& extent, uint64_t vaddr, const Tran
   const uint32_t page_index =
       extent.page_index + static_cast<uint32_t>((image.address - extent.vaddr) / kPageSize);
   if (retries_.MustWait(page_index)) return Outcome::kDeferred;
+  // Longer work is nothing to wait for.
+  if (window.end - window.first > 1) LetHeldGo();
   if (window.in_order && fill_wanted()) {
     const uint32_t end = page_index + static_cast<uint32_t>(window.end - vaddr / kPageSize);
     RunAhead(end, window.ahead, reader);
@@ -118,8 +120,9 @@ Outcome AddressSpace::ServeRaw(const Extent& extent, uint64_t vaddr, const Trans
       states_.ClaimRun(extent.page_index + page + 1, static_cast<uint32_t>(after));
   const uint32_t count = page - first + 1 + behind;
   if (plan_->source(extent.source).remote() != nullptr) return Ask(extent, first, count, page);
-  const PageRun run = reader->Read(*plan_, extent, first, count, Patience::kNoWait);
+  PageRun run = reader->Read(*plan_, extent, first, count, Patience::kNoWait);
   if (run.page_count == count && run.error != EAGAIN) {
+    if (holds_wakes_ && count == 1) run.held = &held_;
     return InstallClaimed(extent, run, first, count, vaddr - (page - first) * kPageSize,
                           &figures_->demand_pages);
   }
@@ -139,11 +142,12 @@ Outcome AddressSpace::ServeBlock(const Extent& extent, uint64_t vaddr, const Tra
                                  const PageWindow& window, PageReader* reader) {
   const uint32_t page = static_cast<uint32_t>((image.address - extent.vaddr) / kPageSize);
   const uint32_t ahead = static_cast<uint32_t>(window.end - vaddr / kPageSize);
-  const PageRun run = reader->Read(*plan_, extent, page, ahead, Patience::kNoWait);
+  PageRun run = reader->Read(*plan_, extent, page, ahead, Patience::kNoWait);
   if (run.error == EAGAIN) {
     Unclaim(extent.page_index + page, 1);
     return Outcome::kWouldWait;
   }
+  if (holds_wakes_ && run.page_count == 1) run.held = &held_;
   const Outcome outcome = InstallClaimed(extent, run, page, 1, vaddr, &figures_->demand_pages);
   if (outcome != Outcome::kDone || run.error != 0) return outcome;
   const Outcome rest = InstallRun(extent, run, run.first_page, run.first_page + run.page_count,
@@ -228,8 +232,19 @@ Outcome AddressSpace::FillNext(uint32_t piece_pages, uint32_t batch_pages, Patie
     // Pages that have to wait for a retry are passed over.
   } while (first < end && first > before && outcome != Outcome::kGone &&
            (!many || pace.IsCalm(MonotonicNs())));
-  if (held.start < held.end) WakeUnlessRetired({held.start, held.end - held.start});
+  if (!held.empty()) WakeUnlessRetired(held.range());
   return done && outcome != Outcome::kGone ? Outcome::kDone : outcome;
+}
+
+void AddressSpace::WakeHeld() {
+  holds_wakes_ = false;
+  LetHeldGo();
+}
+
+void AddressSpace::LetHeldGo() {
+  if (held_.empty()) return;
+  if (!retired()) uffd::Wake(uffd_.get(), held_.range());
+  held_ = {};
 }
 
 void AddressSpace::WakeUnlessRetired(abi::Range range) {
@@ -275,8 +290,9 @@ Outcome AddressSpace::FillRange(uint32_t first, uint32_t end, const FillStep& st
   run.held = step.held;
   if (step.in_turn && run.mapped && run.page_count <= kGatePages) BringNear(run);
   const uint32_t run_end = run.first_page + run.page_count;
-  for (uint32_t at = run.first_page; at < run_end; at += kGatePages) {
-    const uint32_t to = std::min(at + kGatePages, run_end);
+  const uint32_t gate_pages = step.held != nullptr ? step.page_count_max : kGatePages;
+  for (uint32_t at = run.first_page; at < run_end; at += gate_pages) {
+    const uint32_t to = std::min(at + gate_pages, run_end);
     step.in_turn ? gate_.LockSharedInTurn() : gate_.LockShared();
     const Outcome outcome =
         retired() ? Outcome::kGone : InstallRun(extent, run, at, to, step.counter);

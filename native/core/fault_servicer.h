@@ -136,7 +136,7 @@ class FaultServicer {
   std::vector<PagerEvent> forks_;                       // fault thread only: to be passed on
   PageReader reader_;                                   // fault thread only
   std::shared_ptr<Served> last_served_;  // fault thread only: where the next fault is likely
-  bool can_spin_ = false;                // while the next fault is near
+  bool shares_cpu_ = true;               // with a target, or else with the fill
   std::atomic<pid_t> tid_{0};
   bool probing_ = false;        // fault thread only
   uint64_t next_probe_ns_ = 0;  // fault thread only

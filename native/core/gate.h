@@ -12,6 +12,7 @@
 #include <sys/syscall.h>
 
 #include <atomic>
+#include <cstddef>
 #include <cstdint>
 
 #include "clock.h"
@@ -33,17 +34,21 @@ class Gate {
     }
   }
 
-  // The same for background work. While one fault follows the other it begins right after one was
-  // read: the next is some time away then, and does not meet it.
+  // The same for background work. While one fault follows the other it begins right after faults
+  // were read: the next are some time away then, and it does not meet them.
   void LockSharedInTurn() {
     const uint64_t start_ns = MonotonicNs();
-    const uint32_t used = used_turn_.load(std::memory_order_relaxed);
-    for (uint64_t now_ns = start_ns; now_ns - start_ns < kTurnMaxNs; now_ns = MonotonicNs()) {
-      const uint64_t last_ns = last_turn_ns_.load(std::memory_order_relaxed);
-      if (turns_.load(std::memory_order_relaxed) != used || now_ns > last_ns + kTurnMaxNs) break;
+    uint64_t now_ns = start_ns;
+    uint32_t turns = turns_.load(std::memory_order_relaxed);
+    while (turns == 0) {
+      const uint64_t wait_ns = turns_apart_ns_.load(std::memory_order_relaxed);
+      const uint64_t last_ns = last_turns_ns_.load(std::memory_order_relaxed);
+      if (now_ns >= start_ns + wait_ns || now_ns > last_ns + wait_ns) break;
       __builtin_ia32_pause();
+      now_ns = MonotonicNs();
+      turns = turns_.load(std::memory_order_relaxed);
     }
-    used_turn_.store(turns_.load(std::memory_order_relaxed), std::memory_order_relaxed);
+    if (turns > 0) turns_.compare_exchange_strong(turns, turns - 1, std::memory_order_relaxed);
     LockShared();
   }
 
@@ -62,11 +67,12 @@ class Gate {
     }
   }
 
-  // `turn`: that background work may have one, since faults were read.
-  void UnlockExclusive(bool turn = false) {
-    if (turn) {
-      last_turn_ns_.store(MonotonicNs(), std::memory_order_relaxed);
-      turns_.fetch_add(1, std::memory_order_relaxed);
+  // `fault_count` faults were read, if any: serving them leaves time for background work.
+  void UnlockExclusive(size_t fault_count = 0) {
+    if (fault_count > 0) {
+      last_turns_ns_.store(MonotonicNs(), std::memory_order_relaxed);
+      turns_apart_ns_.store(fault_count * kTurnMaxNs, std::memory_order_relaxed);
+      turns_.store(static_cast<uint32_t>(1 + fault_count / 2), std::memory_order_relaxed);
     }
     state_.fetch_and(~kExclusive);
     WakeSleepers();
@@ -79,7 +85,8 @@ class Gate {
   // About 12 us, as long as a copy of 32 KiB takes. Beyond that the other side may have lost its
   // CPU, perhaps to this very thread.
   static constexpr int kBriefSpins = 270;
-  // Longest wait for a turn: faults that come less often are not met by waiting for them.
+  // Longest wait for a turn, for each fault read last: those that come less often are not met by
+  // waiting for them.
   static constexpr uint64_t kTurnMaxNs = 30'000;
 
   void Wait(int spins, int spins_max, uint32_t state) {
@@ -104,9 +111,9 @@ class Gate {
 
   std::atomic<uint32_t> state_{0};
   std::atomic<uint32_t> sleepers_{0};
-  std::atomic<uint32_t> turns_{0};
-  std::atomic<uint32_t> used_turn_{0};
-  std::atomic<uint64_t> last_turn_ns_{0};
+  std::atomic<uint32_t> turns_{0};  // left until faults are read again
+  std::atomic<uint64_t> turns_apart_ns_{kTurnMaxNs};
+  std::atomic<uint64_t> last_turns_ns_{0};
 };
 
 }  // namespace thaw

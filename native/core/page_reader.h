@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "plan.h"
+#include "uffd_abi.h"
 
 namespace thaw {
 
@@ -23,6 +24,8 @@ struct HeldWake {
     start = std::min(start, from);
     end = std::max(end, from + byte_length);
   }
+  bool empty() const { return start >= end; }
+  abi::Range range() const { return {start, end - start}; }
 };
 
 // Pages of one extent that stand together and come from one place.

@@ -35,7 +35,7 @@ TEST(GateKeepsTheSidesApart) {
     gate.LockExclusive();
     ++value;
     ++value;
-    gate.UnlockExclusive(i % 3 == 0);
+    gate.UnlockExclusive(static_cast<size_t>(i % 5));
   }
   stop = true;
   for (std::thread& sharer : sharers) sharer.join();
@@ -47,8 +47,8 @@ TEST(GateKeepsTheSidesApart) {
 TEST(GateLetsBackgroundWorkInWithoutATurn) {
   Gate gate;
   gate.LockExclusive();
-  gate.UnlockExclusive(true);
-  for (int i = 0; i < 3; ++i) {
+  gate.UnlockExclusive(4);
+  for (int i = 0; i < 6; ++i) {
     gate.LockSharedInTurn();
     gate.UnlockShared();
   }
