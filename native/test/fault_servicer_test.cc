@@ -5,6 +5,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <thread>
 #include <vector>
 
@@ -125,6 +126,55 @@ TEST(ServicerIsLazy) {
   EXPECT_EQ(space->figures().missing_pages.load(), 61u);
   EXPECT_EQ(target.Wait(), kRight);
   EXPECT_TRUE(rig.WaitEvent(PagerEventKind::kGone, 1));
+}
+
+// Threads whose pages are served one by one while wakes are held sleep until all are let go.
+TEST(ServicerWakesHeldThreadsTogether) {
+  const std::vector<uint32_t> pages{3, 40, 61};
+  TestImage image(64);
+  image.AddRaw(32).AddLz4(32, 1);
+  image.plan();
+  auto* const awake = static_cast<std::atomic<int>*>(
+      ::mmap(nullptr, kPageSize, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0));
+  LazyTarget target(image, [&](const LazyTarget::Self&) {
+    std::atomic<int> wrong{0};
+    std::vector<std::thread> threads;
+    for (const uint32_t page : pages) {
+      threads.emplace_back([&, page] {
+        wrong += !HoldsPages(image, page, page + 1);
+        ++*awake;
+      });
+    }
+    for (std::thread& thread : threads) thread.join();
+    return wrong == 0 ? kRight : kWrong;
+  });
+  PagerRig rig;
+  const std::shared_ptr<AddressSpace> space = rig.Add(1, &target, &image);
+  rig.Abandon();
+  target.Go();
+  std::vector<uint64_t> faults;
+  for (int i = 0; i < 1000 && faults.size() < pages.size(); ++i) {
+    abi::Message message;
+    const uffd::Value read = space->Read(&message, 1);
+    if (read.ok() && read.value == 1)
+      faults.push_back(message.pagefault.address & ~(kPageSize - 1));
+    ::usleep(5000);
+  }
+  ASSERT_EQ(faults.size(), pages.size());
+  PageReader reader;
+  bool in_order = false;
+  space->HoldWakes();
+  for (const uint64_t vaddr : faults) {
+    EXPECT_EQ(space->ServeFault(vaddr, &reader, &in_order), Outcome::kDone);
+  }
+  ::usleep(20'000);
+  EXPECT_EQ(space->figures().demand_pages.load(), pages.size());
+  EXPECT_EQ(awake->load(), 0);
+  space->WakeHeld();
+  EXPECT_EQ(target.Wait(), kRight);
+  EXPECT_EQ(awake->load(), 3);
+  rig.Recover();
+  ::munmap(awake, kPageSize);
 }
 
 // Everything comes in without a single touch; then the pager lets go, although the target holds a
