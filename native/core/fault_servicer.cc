@@ -24,6 +24,8 @@ constexpr int kEventsMax = 64;
 constexpr int kRoundsMax = 8;
 // Awaited faults that are kept; most of them are over by then, which nobody tells.
 constexpr size_t kAwaitedMax = 256;
+// Longer than the service of a warm fault takes by itself.
+constexpr uint64_t kServiceNs = 10'000;
 // Looks for the next fault of one target before the others get their turn.
 constexpr int kSpinReads = 16;
 // A child that is refused for want of a descriptor takes one for as long as it is being poisoned,
@@ -313,6 +315,12 @@ void FaultServicer::HandleNotices() {
   }
 }
 
+// Whether whoever was woken has had this CPU meanwhile: the next fault is likely there then, and
+// need not be waited for.
+bool FaultServicer::HasLetTargetRun(size_t fault_count, uint64_t read_ns) const {
+  return shares_cpu_ && MonotonicNs() - read_ns > fault_count * kServiceNs;
+}
+
 // False when nothing was there.
 bool FaultServicer::ReadAndServe(const std::shared_ptr<Served>& served) {
   AddressSpace* const space = served->space.get();
@@ -329,8 +337,9 @@ bool FaultServicer::ReadAndServe(const std::shared_ptr<Served>& served) {
     TellForks();
     if (count == 0) break;
     found = true;
-    ServeFaults(served.get(), messages, count, MonotonicNs());
-    if (count < kMessagesMax) break;
+    const uint64_t read_ns = MonotonicNs();
+    ServeFaults(served.get(), messages, count, read_ns);
+    if (count < kMessagesMax && !HasLetTargetRun(count, read_ns)) break;
   }
   if (deferred_before == 0 && !served->deferred.empty()) with_deferred_.push_back(served);
   return found;
