@@ -10,8 +10,11 @@
 namespace thaw {
 namespace {
 
-// Pages installed at once before the gate is let go, unless it is calm: events are read in between.
+// Pages installed by background work before it lets the gate go: events are read in between.
 constexpr uint32_t kGatePages = 16;
+// The same for mapped pages in a calm. (Bytes that are read in larger pieces have left the cache
+// before they are copied.)
+constexpr uint32_t kCalmMappedPages = 64;
 
 // Has the CPU fetch the bytes of a mapped run, so that the gate is held for a short copy. (Where a
 // page is not there any more, a prefetch does nothing.)
@@ -284,13 +287,18 @@ Outcome AddressSpace::FillRange(uint32_t first, uint32_t end, const FillStep& st
     *next = first + 1;
     return Outcome::kDeferred;
   }
-  PageRun run = reader->Read(*plan_, extent, page, count, step.patience);
+  PageRun run;
+  if (step.held != nullptr) {
+    const uint32_t most = std::min({kCalmMappedPages, end - first, extent.page_count - page});
+    run = reader->FindMapped(*plan_, extent, page, most);
+  }
+  const uint32_t gate_pages = run.mapped ? kCalmMappedPages : kGatePages;
+  if (!run.mapped) run = reader->Read(*plan_, extent, page, count, step.patience);
   CountCost(reader);
   if (run.error == EAGAIN) return Outcome::kWouldWait;
   run.held = step.held;
   if (step.in_turn && run.mapped && run.page_count <= kGatePages) BringNear(run);
   const uint32_t run_end = run.first_page + run.page_count;
-  const uint32_t gate_pages = step.held != nullptr ? step.page_count_max : kGatePages;
   for (uint32_t at = run.first_page; at < run_end; at += gate_pages) {
     const uint32_t to = std::min(at + gate_pages, run_end);
     step.in_turn ? gate_.LockSharedInTurn() : gate_.LockShared();

@@ -17,8 +17,6 @@ namespace {
 constexpr uint32_t kPiecePages = 16;
 // The same while one fault follows the other: what is copied between two of them.
 constexpr uint32_t kHotPiecePages = 8;
-// The same while nothing but streams waits.
-constexpr uint32_t kCalmPiecePages = 64;
 // Pieces that are told together, where nothing but streams waits for them: a page table of the
 // target, for whose lock two threads would wait in turn.
 constexpr uint32_t kCalmBatchPages = 512;
@@ -286,8 +284,7 @@ bool BackgroundFill::RunFill(Lock* lock, uint32_t index, PageReader* reader) {
   const std::shared_ptr<Target> target = TakeTurn(now_ns);
   if (target == nullptr) return false;
   const bool cold = target->cold;
-  const uint32_t warm = hot ? kHotPiecePages : calm ? kCalmPiecePages : kPiecePages;
-  const uint32_t piece = cold ? kColdPiecePages : warm;
+  const uint32_t piece = cold ? kColdPiecePages : hot ? kHotPiecePages : kPiecePages;
   const uint32_t batch = calm && bytes_per_second_ == 0 ? kCalmBatchPages : piece;
   if (!TakeAllowance(now_ns, batch)) return false;
   if (calm && std::exchange(helpers_rest_, false)) changed_.notify_all();

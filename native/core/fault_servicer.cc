@@ -201,6 +201,7 @@ void FaultServicer::Run() {
     const bool hot = !shares_cpu_ && pace_.IsHot(MonotonicNs());
     const int wait_ms = hot ? 0 : WaitMsMax();
     const int count = ::epoll_wait(epoll_.get(), events, kEventsMax, wait_ms);
+    others_wait_ = count > 1;
     for (int i = 0; i < count; ++i) HandleEvent(events[i].data.u64, events[i].events);
     RetryDeferred();
     if (probing_ && MonotonicNs() >= next_probe_ns_) ProbeTargets();
@@ -318,7 +319,7 @@ void FaultServicer::HandleNotices() {
 // Whether whoever was woken has had this CPU meanwhile: the next fault is likely there then, and
 // need not be waited for.
 bool FaultServicer::HasLetTargetRun(size_t fault_count, uint64_t read_ns) const {
-  return shares_cpu_ && MonotonicNs() - read_ns > fault_count * kServiceNs;
+  return shares_cpu_ && !others_wait_ && MonotonicNs() - read_ns > fault_count * kServiceNs;
 }
 
 // False when nothing was there.

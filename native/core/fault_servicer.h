@@ -138,6 +138,7 @@ class FaultServicer {
   PageReader reader_;                                   // fault thread only
   std::shared_ptr<Served> last_served_;  // fault thread only: where the next fault is likely
   bool shares_cpu_ = true;               // with a target, or else with the fill
+  bool others_wait_ = false;             // fault thread only: for the target that is being served
   std::atomic<pid_t> tid_{0};
   bool probing_ = false;        // fault thread only
   uint64_t next_probe_ns_ = 0;  // fault thread only

@@ -34,21 +34,31 @@ PageRun PageReader::Read(const Plan& plan, const Extent& extent, uint32_t page,
   return ReadRaw(plan, extent, page, page_count_max, patience);
 }
 
+PageRun PageReader::FindMapped(const Plan& plan, const Extent& extent, uint32_t page,
+                               uint32_t page_count) {
+  PageRun run;
+  // What is compressed, or has a checksum, has to be looked at.
+  if (extent.block_pages != 0 || extent.first_checksum != kNoChecksum) return run;
+  const uint64_t byte_length = page_count * kPageSize;
+  run.first_page = page;
+  run.page_count = page_count;
+  run.source =
+      plan.source(extent.source).FindMapped(extent.file_offset + page * kPageSize, byte_length);
+  run.mapped = run.source != 0;
+  if (run.mapped) cost_.raw_bytes += byte_length;
+  return run;
+}
+
 PageRun PageReader::ReadRaw(const Plan& plan, const Extent& extent, uint32_t page,
                             uint32_t page_count_max, Patience patience) {
-  PageRun run;
+  const uint32_t page_count = std::min(page_count_max, extent.page_count - page);
+  PageRun run = FindMapped(plan, extent, page, page_count);
+  if (run.mapped) return run;
   run.first_page = page;
-  run.page_count = std::min(page_count_max, extent.page_count - page);
-  const uint64_t byte_length = run.page_count * kPageSize;
+  run.page_count = page_count;
+  const uint64_t byte_length = page_count * kPageSize;
   const uint64_t offset = extent.file_offset + page * kPageSize;
   const PageSource& source = plan.source(extent.source);
-  // What has a checksum has to be looked at.
-  if (extent.first_checksum == kNoChecksum) run.source = source.FindMapped(offset, byte_length);
-  run.mapped = run.source != 0;
-  if (run.mapped) {
-    cost_.raw_bytes += byte_length;
-    return run;
-  }
   if (pages_.size() < byte_length) pages_.resize(byte_length);
   run.error = ReadBytes(source, pages_.data(), byte_length, offset, patience);
   if (run.error == 0) cost_.raw_bytes += byte_length;

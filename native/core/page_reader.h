@@ -58,6 +58,9 @@ class PageReader {
   // first block, or raw page, alone: one that is bad must not take its neighbours along.
   PageRun Read(const Plan& plan, const Extent& extent, uint32_t page, uint32_t page_count_max,
                Patience patience);
+  // Pages [page, page + page_count) of `extent` where they stand mapped; else a run that is not
+  // `mapped`.
+  PageRun FindMapped(const Plan& plan, const Extent& extent, uint32_t page, uint32_t page_count);
 
  private:
   PageRun ReadRaw(const Plan& plan, const Extent& extent, uint32_t page, uint32_t page_count_max,
