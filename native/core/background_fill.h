@@ -2,8 +2,9 @@
 // has been asked for but has to come from the disk.
 //
 // Threads of its own. The first goes on beside faults, in pieces that fit between two of them; the
-// others join it when for a while none has come but in order (FaultPace). Thread-safety: all public
-// calls from any thread.
+// others join it when for a while none has come but in order (FaultPace). On two CPUs it places the
+// fault thread, too, so it is to be stopped before the servicer. Thread-safety: all public calls
+// from any thread.
 #ifndef THAW_NATIVE_CORE_BACKGROUND_FILL_H_
 #define THAW_NATIVE_CORE_BACKGROUND_FILL_H_
 

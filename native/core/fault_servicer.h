@@ -115,6 +115,7 @@ class FaultServicer {
   uffd::Value ReadWithSpares(const std::function<uffd::Value(size_t)>& read, size_t capacity);
   void Unwatch(const AddressSpace& space);
   void Report(Served* served);
+  static PagerEvent ToEvent(uint64_t target, const PageError& error);
   void TellErrors(AddressSpace* space);
   void TellEnd(const AddressSpace& space);
   void Finish(Served* served, TargetState state);
