@@ -243,8 +243,8 @@ class AddressSpace : public std::enable_shared_from_this<AddressSpace> {
   AddressMap map_;  // read by both sides, edited under the exclusive gate
   Gate gate_;
   FaultWindow window_;
-  bool holds_wakes_ = false;              // fault thread only, with
-  HeldWake held_;                         // those who wait for it
+  bool holds_wakes_ = false;              // fault thread only
+  HeldWake held_;                         // fault thread only: whom WakeHeld() wakes
   std::atomic<uint32_t> fill_cursor_{0};  // the data page that the next fill begins with
   std::atomic<bool> retired_{false};
   ReadRetries retries_;

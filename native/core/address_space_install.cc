@@ -245,8 +245,7 @@ void AddressSpace::WakeHeld() {
 }
 
 void AddressSpace::LetHeldGo() {
-  if (held_.empty()) return;
-  if (!retired()) uffd::Wake(uffd_.get(), held_.range());
+  if (!held_.empty()) WakeUnlessRetired(held_.range());
   held_ = {};
 }
 

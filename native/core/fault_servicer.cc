@@ -300,8 +300,8 @@ void FaultServicer::HandleNotices() {
 
 // Whether whoever was woken has had this CPU meanwhile: the next fault is likely there then, and
 // need not be waited for.
-bool FaultServicer::HasLetTargetRun(size_t fault_count, uint64_t read_ns) const {
-  return shares_cpu_ && !others_wait_ && MonotonicNs() - read_ns > fault_count * kServiceNs;
+bool FaultServicer::HasLetTargetRun(size_t message_count, uint64_t read_ns) const {
+  return shares_cpu_ && !others_wait_ && MonotonicNs() - read_ns > message_count * kServiceNs;
 }
 
 // False when nothing was there.

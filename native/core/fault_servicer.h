@@ -96,7 +96,7 @@ class FaultServicer {
   void HandleEvent(uint64_t key, uint32_t events);
   void LookForNext();
   bool ReadAndServe(const std::shared_ptr<Served>& served);
-  bool HasLetTargetRun(size_t fault_count, uint64_t read_ns) const;
+  bool HasLetTargetRun(size_t message_count, uint64_t read_ns) const;
   void ServeFaults(Served* served, const abi::Message* messages, size_t count, uint64_t read_ns);
   Outcome ServeOne(Served* served, uint64_t vaddr, uint64_t read_ns);
   void RetryDeferred();

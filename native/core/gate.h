@@ -67,12 +67,13 @@ class Gate {
     }
   }
 
-  // `fault_count` faults were read, if any: serving them leaves time for background work.
-  void UnlockExclusive(size_t fault_count = 0) {
-    if (fault_count > 0) {
+  // `message_count` messages were read, if any, nearly always faults: serving them leaves time for
+  // background work.
+  void UnlockExclusive(size_t message_count = 0) {
+    if (message_count > 0) {
       last_turns_ns_.store(MonotonicNs(), std::memory_order_relaxed);
-      turns_apart_ns_.store(fault_count * kTurnMaxNs, std::memory_order_relaxed);
-      turns_.store(static_cast<uint32_t>(1 + fault_count / 2), std::memory_order_relaxed);
+      turns_apart_ns_.store(message_count * kTurnMaxNs, std::memory_order_relaxed);
+      turns_.store(static_cast<uint32_t>(1 + message_count / 2), std::memory_order_relaxed);
     }
     state_.fetch_and(~kExclusive);
     WakeSleepers();

@@ -37,11 +37,11 @@ PageRun PageReader::Read(const Plan& plan, const Extent& extent, uint32_t page,
 PageRun PageReader::FindMapped(const Plan& plan, const Extent& extent, uint32_t page,
                                uint32_t page_count) {
   PageRun run;
+  run.first_page = page;
+  run.page_count = page_count;
   // What is compressed, or has a checksum, has to be looked at.
   if (extent.block_pages != 0 || extent.first_checksum != kNoChecksum) return run;
   const uint64_t byte_length = page_count * kPageSize;
-  run.first_page = page;
-  run.page_count = page_count;
   run.source =
       plan.source(extent.source).FindMapped(extent.file_offset + page * kPageSize, byte_length);
   run.mapped = run.source != 0;
@@ -51,12 +51,9 @@ PageRun PageReader::FindMapped(const Plan& plan, const Extent& extent, uint32_t 
 
 PageRun PageReader::ReadRaw(const Plan& plan, const Extent& extent, uint32_t page,
                             uint32_t page_count_max, Patience patience) {
-  const uint32_t page_count = std::min(page_count_max, extent.page_count - page);
-  PageRun run = FindMapped(plan, extent, page, page_count);
+  PageRun run = FindMapped(plan, extent, page, std::min(page_count_max, extent.page_count - page));
   if (run.mapped) return run;
-  run.first_page = page;
-  run.page_count = page_count;
-  const uint64_t byte_length = page_count * kPageSize;
+  const uint64_t byte_length = run.page_count * kPageSize;
   const uint64_t offset = extent.file_offset + page * kPageSize;
   const PageSource& source = plan.source(extent.source);
   if (pages_.size() < byte_length) pages_.resize(byte_length);
