@@ -198,10 +198,12 @@ bool PagerProcesses::WaitWhole(pid_t killed) const {
   };
   return Until([&] {
     const ProcessRecord& record = processes();
+    const pid_t keeper = record.keeper_pid;  // once: it changes meanwhile
+    const pid_t standby = record.standby_pid;
     // A standby that takes office is both for a moment.
-    if (record.keeper_pid == record.standby_pid) return false;
-    return record.released == record.epoch && lives(record.worker_pid) &&
-           lives(record.keeper_pid) && lives(record.standby_pid);
+    if (keeper == standby) return false;
+    return record.released == record.epoch && lives(record.worker_pid) && lives(keeper) &&
+           lives(standby);
   });
 }
 
