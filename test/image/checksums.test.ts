@@ -11,7 +11,12 @@ import { CheckpointWriter } from '../../src/pack/checkpoint-writer.js';
 import { type PackOptions, packImage, unpackImage } from '../../src/pack/pack-image.js';
 import { planRestore } from '../../src/plan/plan-restore.js';
 import { expectedChecksums, listChecksummed, readChecksumFile } from '../support/checksum-model.js';
-import { arbitraryImage, type ImagePlan, PID, writeRandomImage } from '../support/image-arbitrary.js';
+import {
+  arbitraryImage,
+  type ImagePlan,
+  PID,
+  writeRandomImage,
+} from '../support/image-arbitrary.js';
 import {
   makeTempDirectory,
   PAGE,
