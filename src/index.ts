@@ -112,6 +112,7 @@ export type { VerifyCounts } from './restore/verify.js';
 export type { LatencyCounts, LatencySummary, TargetFigures } from './servicer/figures.js';
 export type { PagerOptions } from './servicer/fill-options.js';
 export type { Handoff, HandoffOptions, HandoffOutcome } from './servicer/handoff.js';
+export type { PreparedSources } from './servicer/local-sources.js';
 export { Pager, type PagerEvents } from './servicer/pager.js';
 export type { ErrorAction, OnError } from './servicer/pager-protocol.js';
 export { PagerTarget, type PagerTargetEvents, type TargetEnd } from './servicer/pager-target.js';

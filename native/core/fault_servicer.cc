@@ -296,6 +296,8 @@ void FaultServicer::HandleNotices() {
         break;
     }
   }
+  // Of a target that was dropped nothing may stay.
+  if (last_served_ != nullptr && last_served_->space->retired()) last_served_ = nullptr;
 }
 
 // Whether whoever was woken has had this CPU meanwhile: the next fault is likely there then, and

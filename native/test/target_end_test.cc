@@ -142,6 +142,25 @@ TEST(DroppedTargetIsLeftAlone) {
   EXPECT_TRUE(rig.Events(PagerEventKind::kGone).empty());
 }
 
+// One that is over holds on to plan and pages images until it is dropped, and no longer, even if
+// the last fault of all was its.
+TEST(DroppedTargetThatEndedIsForgotten) {
+  TestImage image(64);
+  image.AddRaw(64);
+  image.plan();
+  LazyTarget target(image,
+                    [&](const LazyTarget::Self&) { return HoldsAll(image) ? kRight : kWrong; });
+  PagerRig rig;
+  std::weak_ptr<AddressSpace> ended = rig.Add(1, &target, &image);
+  target.Go();
+  EXPECT_EQ(target.Wait(), kRight);
+  EXPECT_TRUE(rig.WaitEnd(1));
+  EXPECT_FALSE(ended.expired());
+  rig.servicer().Drop(1);
+  for (int i = 0; i < 200 && !ended.expired(); ++i) ::usleep(5000);
+  EXPECT_TRUE(ended.expired());
+}
+
 // A descriptor on which UFFDIO_API was never called answers POLLERR and EINVAL for ever.
 TEST(UffdThatWasNeverSetUpIsRefused) {
   TestImage image(8);

@@ -1,5 +1,4 @@
 /** A process checkpoint: the public way into an image directory. */
-import { resolve } from 'node:path';
 import { formatVaddr, PAGE_SIZE, toPageNumber, toVaddr } from '../address.js';
 import { ThawError } from '../errors.js';
 import { READ_PAGES_MAX } from '../limits.js';
@@ -9,6 +8,7 @@ import type { Inventory } from './inventory.js';
 import { PageReader, WINDOW_BYTES } from './page-reader.js';
 import type { ImageDirectory } from './parent-chain.js';
 import { raise } from './report.js';
+import { resolveDirectory } from './resolve-directory.js';
 import type { PageOwner, SharedObject, StoredRun, Task } from './task.js';
 
 /** Most pages of one {@link StoredRun} (1 MiB). */
@@ -47,11 +47,12 @@ export class Checkpoint implements AsyncDisposable {
   /**
    * Opens the image in `directory`.
    *
-   * @throws ThawError with one of the image codes (`IMAGE_MISSING`, `BAD_MAGIC`, ...): the message
-   *   names the file, the record and the byte or address.
+   * @throws ThawError INVALID_ARGUMENT for an empty path; otherwise with one of the image codes
+   *   (`IMAGE_MISSING`, `BAD_MAGIC`, ...): the message names the file, the record and the byte or
+   *   address.
    */
   static async open(directory: string, options: ImageOptions = {}): Promise<Checkpoint> {
-    const path = resolve(directory);
+    const path = resolveDirectory(directory);
     return new Checkpoint(path, await loadImage(path, raise, options));
   }
 

@@ -1,5 +1,4 @@
 /** Reads all of an image and lists everything that is wrong with it. */
-import { resolve } from 'node:path';
 import { PAGE_SIZE } from '../address.js';
 import { ThawError } from '../errors.js';
 import { PROBLEMS_MAX } from '../limits.js';
@@ -7,6 +6,7 @@ import { type ImageMetadata, loadImage } from './image-loader.js';
 import type { LayeredPagemap, PageSpan } from './layered-pagemap.js';
 import { PageReader, WINDOW_BYTES } from './page-reader.js';
 import { attempt, type Report } from './report.js';
+import { resolveDirectory } from './resolve-directory.js';
 import { isZero } from './zero-page.js';
 
 /** Pages that are read at once (1 MiB). */
@@ -50,7 +50,7 @@ class TooManyProblems extends Error {}
  * far as what follows still means something: a pagemap with a damaged entry is checked to its end,
  * but its pages are not read, since nobody knows where they begin.
  *
- * @throws ThawError ABORTED. Problems of the image are returned, not thrown.
+ * @throws ThawError ABORTED; INVALID_ARGUMENT for an empty path. Problems of the image are returned, not thrown.
  * @example
  * const { problems } = await verifyImage('dump');
  * for (const problem of problems) console.error(problem.message);
@@ -59,6 +59,7 @@ export async function verifyImage(
   image: string,
   options: VerifyImageOptions = {},
 ): Promise<ImageVerification> {
+  const path = resolveDirectory(image);
   const problems: ThawError[] = [];
   const counts = { pages: 0, zeroPages: 0, checksummedPages: 0 };
   let truncated = false;
@@ -68,7 +69,7 @@ export async function verifyImage(
     problems.push(problem);
   };
   try {
-    const metadata = await attempt(report, () => loadImage(resolve(image), report));
+    const metadata = await attempt(report, () => loadImage(path, report));
     if (metadata !== undefined) await readAll(metadata, counts, report, options);
   } catch (error) {
     if (!(error instanceof TooManyProblems)) throw error;

@@ -5,6 +5,7 @@ import { EventEmitter } from 'node:events';
 import { type ErrorCode, ThawError } from '../errors.js';
 import { type AcceptedPeer, native } from '../native.js';
 import { windowOf } from '../servicer/fill-options.js';
+import type { PreparedSources } from '../servicer/local-sources.js';
 import type { Pager } from '../servicer/pager.js';
 import type { OnError } from '../servicer/pager-protocol.js';
 import { LazyPagesSocket } from './lazy-pages-socket.js';
@@ -83,6 +84,7 @@ export interface LazyPagesEvents {
 export class LazyPagesServer extends EventEmitter<LazyPagesEvents> {
   readonly #options: LazyPagesOptions;
   readonly #socket: LazyPagesSocket;
+  readonly #prepared: Promise<PreparedSources>;
   readonly #sessions = new Set<RestoreSession>();
 
   private constructor(options: LazyPagesOptions) {
@@ -94,8 +96,9 @@ export class LazyPagesServer extends EventEmitter<LazyPagesEvents> {
       displaced: (error) => this.emit('displaced', error),
     });
     const { image, pager } = options;
+    this.#prepared = pager.prepare(image.sources.filter(({ remote }) => !remote));
     // What is wrong with one is told when a restore needs it.
-    pager.prepare(image.sources.filter(({ remote }) => !remote)).catch(() => {});
+    this.#prepared.catch(() => {});
   }
 
   /**
@@ -120,11 +123,12 @@ export class LazyPagesServer extends EventEmitter<LazyPagesEvents> {
   /** Stops listening. Sessions go on. */
   stopListening(): void {
     this.#socket.close();
+    this.#prepared.then((prepared) => prepared.release()).catch(() => {});
   }
 
   /** Stops listening and ends the sessions. */
   async close(): Promise<void> {
-    this.#socket.close();
+    this.stopListening();
     await Promise.all([...this.#sessions].map((session) => session.close()));
   }
 
@@ -154,7 +158,7 @@ export class LazyPagesServer extends EventEmitter<LazyPagesEvents> {
       else this.emit('refused', error);
     };
     session.finished.then(() => end(), end);
-    if (!persist) session.announced.then(() => this.#socket.close()).catch(() => {});
+    if (!persist) session.announced.then(() => this.stopListening()).catch(() => {});
     await session.takenOver;
   }
 }

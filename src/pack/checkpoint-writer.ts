@@ -1,11 +1,12 @@
 /** Writes an image directory as one step: it is there in full, or not at all. */
 import { chmod, cp, lstat, mkdtemp, rename, rm, symlink } from 'node:fs/promises';
 import { availableParallelism } from 'node:os';
-import { basename, dirname, join, resolve } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import { PAGE_SIZE } from '../address.js';
 import { ThawError } from '../errors.js';
 import { checksumsPath } from '../image/checksums.js';
 import type { Inventory } from '../image/inventory.js';
+import { resolveDirectory } from '../image/resolve-directory.js';
 import { LZ4_REGION_BYTES_MAX } from '../limits.js';
 import { EncoderPool } from './encoder-pool.js';
 import { encodeInventory } from './inventory-writer.js';
@@ -110,7 +111,7 @@ export class CheckpointWriter implements AsyncDisposable {
    *   IO_FAILED.
    */
   static async create(directory: string, options: WriterOptions = {}): Promise<CheckpointWriter> {
-    const path = resolve(directory);
+    const path = resolveDirectory(directory);
     const mode = options.mode ?? 'page';
     checkOptions(mode, options.jobs);
     if (await lstat(path).catch(() => undefined)) {

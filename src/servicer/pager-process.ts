@@ -144,6 +144,17 @@ export class PagerProcess {
     return exchange.answer.promise;
   }
 
+  /** The same for what ends with the pager anyway: false when the pager is gone, or not ours any more. */
+  async requestUnlessLost(request: Omit<PagerRequest, 'requestId'>): Promise<boolean> {
+    try {
+      await this.request(request);
+      return true;
+    } catch (error) {
+      if (!(error instanceof ThawError && error.code === 'PAGER_LOST')) throw error;
+      return false;
+    }
+  }
+
   /** Has the process go on without us, with `stderr` as its own, while targets are missing pages. */
   async outlive(stderr: number): Promise<void> {
     this.#outlives = true;

@@ -192,18 +192,17 @@ export class PagerTarget extends EventEmitter<PagerTargetEvents> {
     for (const followed of waiting) this.#sendFollowed(followed).catch(() => {});
   }
 
-  /** Has the pager forget this target and free its figures. What is missing then stays missing. */
+  /**
+   * Has the pager forget this target and free what it has for it: figures, plan, and pages images that
+   * no other target takes pages from. What is missing then stays missing. For a target that has ended
+   * too, in a pager that goes on.
+   */
   async drop(): Promise<void> {
     if (this.#last !== undefined) return;
     this.keepFigures();
     this.#forget();
     this.finish('dropped');
-    try {
-      await this.#process.request({ op: REQUEST.dropTarget, target: this.id });
-    } catch (error) {
-      // A pager that is gone has forgotten it as well.
-      if (!(error instanceof ThawError && error.code === 'PAGER_LOST')) throw error;
-    }
+    await this.#process.requestUnlessLost({ op: REQUEST.dropTarget, target: this.id });
   }
 
   /** @internal Before the figures' memory goes. */
@@ -218,7 +217,7 @@ export class PagerTarget extends EventEmitter<PagerTargetEvents> {
   }
 
   /** @internal */
-  lose(error: ThawError): void {
+  lose(error: unknown): void {
     this.#finished.reject(error);
   }
 

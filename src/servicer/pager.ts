@@ -2,7 +2,6 @@
  * The pager as the control plane sees it: a process that serves the page faults of many targets.
  */
 import { EventEmitter } from 'node:events';
-import { closeSync, constants, fstatSync, openSync } from 'node:fs';
 import { PAGE_SIZE } from '../address.js';
 import { ThawError } from '../errors.js';
 import { native } from '../native.js';
@@ -11,6 +10,7 @@ import type { PagesSource } from '../plan/restore-plan.js';
 import { readTakeovers } from './figures.js';
 import { type PagerOptions, toPagerArguments, WINDOW_BYTES_MAX } from './fill-options.js';
 import { Handoff, type HandoffOptions } from './handoff.js';
+import { LocalSources, type PreparedSources } from './local-sources.js';
 import { PagerProcess } from './pager-process.js';
 import {
   EVENT,
@@ -68,7 +68,7 @@ export class Pager extends EventEmitter<PagerEvents> implements AsyncDisposable 
   #figuresFd = -1;
   readonly #targets = new Map<number, PagerTarget>();
   readonly #sourceNames = new Map<number, readonly SourceName[]>();
-  readonly #sources = new Map<string, Promise<number>>();
+  #localSources!: LocalSources;
   readonly #remotes = new Map<number, RemoteSource>();
   readonly #handoffs = new Map<number, Handoff>();
   #nextTargetId = 1;
@@ -94,6 +94,7 @@ export class Pager extends EventEmitter<PagerEvents> implements AsyncDisposable 
       lost: (error) => pager.#lose(error),
     });
     pager.#process = started.process;
+    pager.#localSources = new LocalSources(started.process, () => pager.#nextSourceId++);
     pager.#figuresFd = started.figuresFd;
     return pager;
   }
@@ -130,17 +131,20 @@ export class Pager extends EventEmitter<PagerEvents> implements AsyncDisposable 
   /**
    * Hands pages images over ahead of the targets that name them: until something is to be filled, the
    * pager maps what stands of them in the page cache, for about 80 ms a GiB. Without it targets are
-   * served as well, but pages that were not mapped are read, which takes longer.
+   * served as well, but pages that were not mapped are read, which takes longer; and where no target
+   * is there for a while, the next one begins anew.
    *
+   * @returns what lets go of them; the end of the pager does so too
    * @throws INVALID_ARGUMENT; PAGES_MISSING when a pages image cannot be opened; PAGER_REFUSED,
    * PAGER_LOST.
    * @example
-   * await pager.prepare(plan.sources); // then, when a restore begins:
+   * const prepared = await pager.prepare(plan.sources); // then, when a restore begins:
    * const target = await pager.expect({ plan: plan.tasks[0], sources: plan.sources });
+   * await prepared.release(); // no restore is to come
    */
-  async prepare(sources: readonly PagesSource[]): Promise<void> {
+  async prepare(sources: readonly PagesSource[]): Promise<PreparedSources> {
     checkSources(sources);
-    await Promise.all(sources.map((source) => this.#announce(source, SOURCE_MAP_AHEAD)));
+    return this.#localSources.hold(sources, SOURCE_MAP_AHEAD);
   }
 
   /**
@@ -198,38 +202,38 @@ export class Pager extends EventEmitter<PagerEvents> implements AsyncDisposable 
     kind: number,
     fdsWith: (planFd: number) => number[],
   ): Promise<PagerTarget> {
-    const { plan, remote, windowBytes = WINDOW_BYTES_MAX } = options;
-    const ids = await Promise.all(
-      options.sources.map((source) =>
-        source.remote && remote ? remote.source.id : this.#announce(source),
-      ),
-    );
+    const { plan, sources, remote, windowBytes = WINDOW_BYTES_MAX } = options;
     const flags = kind | onErrorFlags(options.onError ?? 'poison');
-    const id = this.#nextTargetId++;
     const planFd = native.createSealedMemfd('thaw-plan', [encodePlan(plan)]);
-    // Known before the pager is: its first event may overtake the answer.
-    const target = this.#adopt(
-      { id, imagePid: plan.pid },
-      options.sources.map((source) =>
-        source.remote && remote
-          ? () => remote.source.label
-          : (offset: bigint) => `${source.path}, byte ${offset}`,
-      ),
-    );
     try {
+      const held = await this.#localSources.hold(sources.filter((source) => !source.remote));
+      const id = this.#nextTargetId++;
+      // Known before the pager is: its first event may overtake the answer.
+      const target = this.#adopt(
+        { id, imagePid: plan.pid },
+        sources.map((source) =>
+          source.remote && remote
+            ? () => remote.source.label
+            : (offset: bigint) => `${source.path}, byte ${offset}`,
+        ),
+      );
+      target.finished.then(held.release, held.release).catch(() => {});
       const task = {
         op: REQUEST.addTarget,
         target: id,
         flags,
         a: BigInt(remote?.pid ?? plan.pid),
         b: BigInt(windowBytes / PAGE_SIZE),
-        ids,
+        ids: sources.map((source) => held.ids.get(source) ?? (remote?.source.id as number)),
       };
-      const answer = await this.#process.request(task, fdsWith(planFd));
-      return target.bind(Number(answer.a));
-    } catch (error) {
-      this.#forget(id);
-      throw error;
+      try {
+        const answer = await this.#process.request(task, fdsWith(planFd));
+        return target.bind(Number(answer.a));
+      } catch (error) {
+        this.#forget(id);
+        target.lose(error);
+        throw error;
+      }
     } finally {
       native.closeFd(planFd);
     }
@@ -313,36 +317,6 @@ export class Pager extends EventEmitter<PagerEvents> implements AsyncDisposable 
   #forget(id: number): void {
     this.#targets.delete(id);
     this.#sourceNames.delete(id);
-  }
-
-  /** Hands a pages image over once, however many plans name it. Resolves to the pager's number. */
-  #announce(source: PagesSource, flags = 0): Promise<number> {
-    let fd: number;
-    try {
-      // Without O_NONBLOCK a fifo would hold this thread up until somebody writes to it.
-      fd = openSync(source.path, constants.O_RDONLY | constants.O_NONBLOCK | constants.O_NOCTTY);
-    } catch (cause) {
-      throw new ThawError('PAGES_MISSING', {
-        what: 'a pages image cannot be opened',
-        where: source.path,
-        cause,
-      });
-    }
-    const { dev, ino, size, mtimeMs } = fstatSync(fd);
-    const key = `${dev}:${ino}:${size}:${mtimeMs}`;
-    const known = this.#sources.get(key);
-    if (known !== undefined) {
-      closeSync(fd);
-      return known;
-    }
-    const id = this.#nextSourceId++;
-    const announced = this.#process
-      .request({ op: REQUEST.addSource, target: id, flags }, [fd])
-      .then(() => id)
-      .finally(() => closeSync(fd));
-    this.#sources.set(key, announced);
-    announced.catch(() => this.#sources.delete(key));
-    return announced;
   }
 
   #dispatch(packet: PagerPacket): void {

@@ -123,14 +123,7 @@ export class RemoteSource extends EventEmitter<RemoteSourceEvents> {
    */
   async drop(): Promise<boolean> {
     this.#forget();
-    try {
-      await this.#process.request({ op: REQUEST.dropSource, target: this.id });
-      return true;
-    } catch (error) {
-      // A pager that is gone has forgotten it as well.
-      if (!(error instanceof ThawError && error.code === 'PAGER_LOST')) throw error;
-      return false;
-    }
+    return this.#process.requestUnlessLost({ op: REQUEST.dropSource, target: this.id });
   }
 
   /** @internal */

@@ -16,6 +16,20 @@ afterEach(() => {
   rmSync(directory, { recursive: true, force: true });
 });
 
+it.each([
+  ['inspect', ''],
+  ['verify', ''],
+  ['restore', ''],
+  ['pack', '', 'out'],
+  ['pack', 'fixtures/family', ''],
+  ['unpack', 'fixtures/pattern-lz4-region', ''],
+])('thaw %s does not take an empty path for the current directory: %j', async (...words) => {
+  const { status, stdout, stderr } = await runThaw(...words);
+  expect(status).toBe(1);
+  expect(stdout).toBe('');
+  expect(stderr).toMatch(/^thaw: INVALID_ARGUMENT: .*, found an empty path\n$/);
+});
+
 describe('thaw inspect', () => {
   it('shows tasks as a tree, areas and sums within 80 columns', async () => {
     const { status, stdout } = await runThaw('inspect', 'fixtures/family');

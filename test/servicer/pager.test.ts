@@ -103,6 +103,57 @@ describe('a pager', () => {
     await expectServing(pager);
   });
 
+  it('closes a pages image once no target takes pages from it', async () => {
+    const pager = await startPager();
+    const memory = makeMemory(24);
+    const { uffd, plan } = makeMemory(24);
+    const isOpen = (): boolean => openDescriptors(pager.pid).includes(memory.sources[0].path);
+    const first = await add(pager, memory);
+    const second = await pager.add({ uffd: uffd.fd, plan, sources: memory.sources });
+    await first.fill();
+    expect(await within(first.finished)).toBe('resident');
+    await first.drop();
+    await second.settle();
+    expect(isOpen()).toBe(true);
+    await second.drop();
+    await until('the file is closed', () => !isOpen());
+  });
+
+  it('keeps a pages image that was prepared, until it is released', async () => {
+    const pager = await startPager();
+    const memory = makeMemory(24);
+    const isOpen = (): boolean => openDescriptors(pager.pid).includes(memory.sources[0].path);
+    const prepared = await pager.prepare(memory.sources);
+    const target = await add(pager, memory);
+    await target.fill();
+    expect(await within(target.finished)).toBe('resident');
+    await target.drop();
+    await expectServing(pager);
+    expect(isOpen()).toBe(true);
+    await prepared.release();
+    await until('the file is closed', () => !isOpen());
+    await prepared.release();
+    await expectServing(pager);
+  });
+
+  it('closes the pages images of a target that it refuses, and of a preparation that fails', async () => {
+    const pager = await startPager();
+    const memory = makeMemory(24);
+    const isOpen = (): boolean => openDescriptors(pager.pid).includes(memory.sources[0].path);
+    const file = openSync(memory.sources[0].path, 'r');
+    await expect(add(pager, memory, { uffd: file })).rejects.toMatchObject({
+      code: 'PAGER_REFUSED',
+    });
+    closeSync(file);
+    await until('the file is closed', () => !isOpen());
+    const missing = { path: join(temporaryDirectory(), 'pages-9.img'), byteLength: 4096 };
+    await expect(pager.prepare([...memory.sources, missing])).rejects.toMatchObject({
+      code: 'PAGES_MISSING',
+    });
+    await until('the file is closed', () => !isOpen());
+    await expectServing(pager);
+  });
+
   it('brings a range in when it is asked to, and no more', async () => {
     const pager = await startPager();
     const memory = makeMemory(64);

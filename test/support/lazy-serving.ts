@@ -8,7 +8,7 @@ import { serveAsMarked } from '../../src/lazy-pages/served-image.js';
 import type { TargetFigures } from '../../src/servicer/figures.js';
 import { Pager } from '../../src/servicer/pager.js';
 import { type DumpedTarget, endTasks, errorsIn, restoreWithCriu, type Started } from './criu.js';
-import { within } from './process-facts.js';
+import { openDescriptors, until, within } from './process-facts.js';
 
 const serving: LazyRestore[] = [];
 
@@ -56,6 +56,9 @@ export async function endRestore(restore: LazyRestore): Promise<string[]> {
   serving.splice(serving.indexOf(restore), 1);
   await endTasks(target.pids, criu);
   await server.close();
+  await until('the pages images are closed', () => {
+    return !openDescriptors(pager.pid).some((file) => /\/pages-\d+\.img/.test(file));
+  });
   await pager.close();
   const errors = errorsIn(join(workDirectory, 'restore.log'));
   rmSync(workDirectory, { recursive: true });
