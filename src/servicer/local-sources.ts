@@ -16,8 +16,8 @@ interface OpenSource {
 /** Pages images that the pager keeps open for targets to come. */
 export interface PreparedSources {
   /**
-   * Ends the need for them: the pager closes each that nobody else prepared and no target has that was not dropped.
-   * Harmless when repeated, and when the pager has ended.
+   * Ends the need for them: the pager closes each that nobody else prepared, once all targets that
+   * take pages from it are dropped. Harmless when repeated, and when the pager has ended.
    */
   release(): Promise<void>;
 }
