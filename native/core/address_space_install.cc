@@ -39,11 +39,14 @@ Outcome AddressSpace::ServeFault(uint64_t vaddr, PageReader* reader, bool* in_or
   };
   // Nothing is installed, or asked for, that may not get in.
   const uint32_t page_count_max = ranges_ready() ? window_pages_max() : 1;
-  const PageWindow window = window_.Decide(vaddr / kPageSize, page_count_max, are_present);
+  const int64_t index = plan_->FindExtent(image.address);
+  const bool is_data =
+      index >= 0 && plan_->extent(static_cast<uint32_t>(index)).kind == kExtentData;
+  const PageWindow window =
+      window_.Decide(vaddr / kPageSize, page_count_max, is_data && fill_wanted(), are_present);
   *in_order = window.in_order;
   if (window.end - window.first > 1) Add(figures_->window_faults, 1);
-  const int64_t index = plan_->FindExtent(image.address);
-  if (index < 0 || plan_->extent(static_cast<uint32_t>(index)).kind != kExtentData) {
+  if (!is_data) {
     return ServeZero(vaddr, CountHolePages(image, window.end - vaddr / kPageSize));
   }
   return ServePage(plan_->extent(static_cast<uint32_t>(index)), vaddr, image, window, reader);

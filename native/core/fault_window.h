@@ -22,23 +22,27 @@ struct PageWindow {
   uint64_t first;
   uint64_t end;
   bool in_order = false;  // the fault followed a stream
-  uint32_t ahead = 0;     // pages behind `end` that the stream is about to need
+  uint32_t ahead = 0;     // pages behind `end` that the caller shall bring in, too
 };
 
 class FaultWindow {
  public:
   // The window for a fault at `page` (a run-time page number), of up to `page_count_max` pages (at
-  // least 1); it always holds `page`. `are_present(count)`: whether the `count` pages before it are
-  // in: the fill runs ahead of a stream, which then faults only behind what was filled.
+  // least 1); it always holds `page`. `runs_ahead`: whether the caller brings in what a stream is
+  // about to need. `are_present(count)`: whether the `count` pages before it are in: the fill runs
+  // ahead of a stream, which then faults only behind what was filled.
   template <typename ArePresent>
-  PageWindow Decide(uint64_t page, uint32_t page_count_max, const ArePresent& are_present) {
+  PageWindow Decide(uint64_t page, uint32_t page_count_max, bool runs_ahead,
+                    const ArePresent& are_present) {
     if (page_count_max == 1) return {page, page + 1};
     if (Stream* const stream = FindStream(page, are_present)) {
-      const uint64_t end = page + std::min<uint64_t>(page_count_max, kWindowPagesMax);
-      const uint32_t ahead = stream->ahead;
-      stream->next = end + ahead;
-      stream->ahead = std::min(ahead * 2 + kGroupPages, kAheadPagesMax);
-      return {page, end, true, ahead};
+      PageWindow window{page, page + std::min<uint64_t>(page_count_max, kWindowPagesMax), true};
+      if (runs_ahead) {
+        window.ahead = stream->ahead;
+        stream->ahead = std::min(stream->ahead * 2 + kGroupPages, kAheadPagesMax);
+      }
+      stream->next = window.end + window.ahead;
+      return window;
     }
     const uint64_t group = page / kGroupPages;
     uint64_t& remembered = groups_[group % groups_.size()];

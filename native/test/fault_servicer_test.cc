@@ -99,6 +99,33 @@ TEST(ServicerFourThreadsWhileFilling) {
 }
 TEST(ServicerWrites) { RestoreMixed(WriteFirst, true, false); }
 
+// Where nobody brings in ahead, in holes or without a fill, each fault of a sweep has a window: the
+// next one is right behind it.
+TEST(ServicerSweepsByWindows) {
+  constexpr uint32_t kPages = 320;
+  for (const bool holes : {false, true}) {
+    for (const bool fill : {false, true}) {
+      if (fill && !holes) continue;
+      TestImage image(kPages + 1);
+      if (holes) {
+        image.AddHole(kPages).AddRaw(1);
+      } else {
+        image.AddRaw(kPages + 1);
+      }
+      image.plan();
+      LazyTarget target(image, [&](const LazyTarget::Self&) {
+        return HoldsPages(image, 0, kPages) ? kRight : kWrong;
+      });
+      PagerRig rig;
+      const std::shared_ptr<AddressSpace> space = rig.Add(1, &target, &image);
+      if (fill) space->want_fill();
+      target.Go();
+      EXPECT_EQ(target.Wait(), kRight);
+      EXPECT_TRUE(space->figures().faults < 2 + kPages / kWindowPagesMax + 2);
+    }
+  }
+}
+
 // Without a fill exactly the touched pages come in.
 TEST(ServicerIsLazy) {
   TestImage image(64);

@@ -50,7 +50,7 @@ TEST(PageStatesChangeOnlyFromTheStateNamed) {
 
 // Nothing is in yet.
 PageWindow Decide(FaultWindow* window, uint64_t page) {
-  return window->Decide(page, 16, [](uint64_t) { return false; });
+  return window->Decide(page, 16, true, [](uint64_t) { return false; });
 }
 
 TEST(FaultWindowAlwaysHoldsThePage) {
@@ -91,6 +91,18 @@ TEST(FaultWindowRunsAheadOfASweep) {
   EXPECT_TRUE(lengths == expected);
 }
 
+// The same where nobody brings in more than the window.
+TEST(FaultWindowGoesOnRightBehindASweep) {
+  FaultWindow window;
+  uint64_t page = 1000;
+  for (int i = 0; i < 8; ++i) {
+    const PageWindow found = window.Decide(page, 16, false, [](uint64_t) { return false; });
+    EXPECT_EQ(found.end - page, i == 0 ? 1u : 16u);
+    EXPECT_EQ(found.ahead, 0u);
+    page = found.end;
+  }
+}
+
 TEST(FaultWindowTakesTheGroupAtItsSecondFault) {
   FaultWindow window;
   EXPECT_EQ(Decide(&window, 35).end, 36u);
@@ -109,7 +121,7 @@ TEST(FaultWindowKeepsToItsLimit) {
     Random random(limit);
     uint64_t page = 1000;
     for (int i = 0; i < 1000; ++i) {
-      const PageWindow found = window.Decide(page, limit, [](uint64_t) { return true; });
+      const PageWindow found = window.Decide(page, limit, true, [](uint64_t) { return true; });
       ASSERT_TRUE(found.first <= page && page < found.end);
       ASSERT_TRUE(found.end - found.first <= limit);
       page = found.end + random.Below(3);
@@ -123,7 +135,7 @@ TEST(FaultWindowFollowsAStreamOverWhatIsPresent) {
   Decide(&window, 1000);
   Decide(&window, 1001);
   const auto present = [](uint64_t) { return true; };
-  EXPECT_TRUE(window.Decide(1001 + 16 + 300, 16, present).in_order);
+  EXPECT_TRUE(window.Decide(1001 + 16 + 300, 16, true, present).in_order);
   // Over what is missing it is a jump.
   EXPECT_FALSE(Decide(&window, 1001 + 16 + 300 + 16 + 300).in_order);
 }
