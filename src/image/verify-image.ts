@@ -50,7 +50,8 @@ class TooManyProblems extends Error {}
  * far as what follows still means something: a pagemap with a damaged entry is checked to its end,
  * but its pages are not read, since nobody knows where they begin.
  *
- * @throws ThawError ABORTED; INVALID_ARGUMENT for an empty path. Problems of the image are returned, not thrown.
+ * @throws ThawError ABORTED; INVALID_ARGUMENT for an empty path. Problems of the image are returned,
+ *   not thrown.
  * @example
  * const { problems } = await verifyImage('dump');
  * for (const problem of problems) console.error(problem.message);
