@@ -115,8 +115,8 @@ export class Pager extends EventEmitter<PagerEvents> implements AsyncDisposable 
   /**
    * Serves a target from now on.
    *
-   * @throws INVALID_ARGUMENT, or EBADF for a descriptor that is not open; PAGER_REFUSED when uffd, plan or sources are not what they should be; PAGES_MISSING when a
-   * pages image cannot be opened.
+   * @throws INVALID_ARGUMENT, or EBADF for a descriptor that is not open; PAGER_REFUSED when uffd, plan
+   * or sources are not what they should be; PAGES_MISSING when a pages image cannot be opened.
    */
   async add(options: TargetOptions): Promise<PagerTarget> {
     checkTarget(options);
