@@ -2,7 +2,7 @@
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
-import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { makeViewDirectory } from '../../src/lazy-pages/view-directory.js';
 import { packImage } from '../../src/pack/pack-image.js';
 import {
@@ -30,7 +30,12 @@ let log: string;
 beforeAll(async () => {
   target = await dumpTarget(3);
 });
+// Views of others come and go.
+beforeEach(() => {
+  process.env.TMPDIR = makeDirectory();
+});
 afterEach(() => {
+  delete process.env.TMPDIR;
   endStarted();
   resetExchange(target);
 });
@@ -53,14 +58,13 @@ async function verify(dumped: DumpedTarget, scenario: string): Promise<void> {
 
 describe('resumes the tasks', () => {
   test('of a plain image, and stays until they end', async () => {
-    const before = views();
     const restored = restore(target.image);
     await verify(target, 'sequential');
     expect(restored.child.exitCode).toBeNull();
     for (const pid of target.pids) if (runningComm(pid)) process.kill(pid, 'SIGKILL');
     expect(await within(restored.ended, 10_000)).toBe(0);
     expect(errorsIn(log)).toEqual([]);
-    expect(views()).toEqual(before);
+    expect(views()).toEqual([]);
   });
 
   for (const mode of ['page', { regionPages: 16 }] as const) {
@@ -85,7 +89,6 @@ describe('resumes the tasks', () => {
   });
 
   test('with --detach: no Node stays, and the pager ends when all is in', async () => {
-    const before = views();
     const command = ['restore', target.image, '--restorer', 'criu', '--criu', criuPath()];
     log = join(makeDirectory(), 'criu.log');
     const options = ['--detach', '--json', '--', '--manage-cgroups=ignore', '--log-file', log];
@@ -95,7 +98,7 @@ describe('resumes the tasks', () => {
     await until('the end of Node', () => !isNode(), 20_000);
     await verify(target, 'threads');
     await until('the end of the pager', () => !commOf(restored.child.pid).includes('thaw-keeper'));
-    expect(views()).toEqual(before);
+    expect(views()).toEqual([]);
     await endTasks(target.pids, restored);
     expect(errorsIn(log)).toEqual([]);
   });
@@ -118,42 +121,29 @@ function commOf(reaper: number | undefined): string[] {
 
 describe('ends in order', () => {
   test('at Ctrl-C: no task, no pager, no view', async () => {
-    const before = views();
     const options = ['--restorer', 'criu', '--criu', criuPath(), '--', '--manage-cgroups=ignore'];
     const thaw = startThaw(['restore', target.image, ...options]);
     await until('the tasks', () => runningComm(target.pids[2] ?? 0) !== undefined, 20_000);
     thaw.child.kill('SIGINT');
     expect(await within(thaw.ended, 10_000)).toBe(130);
     for (const pid of target.pids) expect(runningComm(pid)).toBeUndefined();
-    expect(views()).toEqual(before);
+    expect(views()).toEqual([]);
     await until('free pids', () => target.pids.every((pid) => !existsSync(`/proc/${pid}`)), 20_000);
   });
 
   test('after a SIGKILL the next restore takes the view away, and none that is in use', async () => {
-    process.env.TMPDIR = makeDirectory();
-    try {
-      await using inUse = await disposable(makeViewDirectory());
-      expect(views()).toEqual([basename(inUse.path)]);
-      const restored = restore(target.image);
-      await until('the tasks', () => runningComm(target.pids[2] ?? 0) !== undefined, 20_000);
-      const [node = 0] = childrenOf(restored.child.pid ?? 0);
-      process.kill(node, 'SIGKILL');
-      await until('its end', () => !existsSync(`/proc/${node}`));
-      expect(views()).toHaveLength(2);
-      await endTasks(target.pids, restored);
-      const next = await runThaw(
-        'restore',
-        target.image,
-        '--restorer',
-        'criu',
-        '--criu',
-        '/no/criu',
-      );
-      expect(next.status).toBe(1);
-      expect(views()).toEqual([basename(inUse.path)]);
-    } finally {
-      delete process.env.TMPDIR;
-    }
+    await using inUse = await disposable(makeViewDirectory());
+    expect(views()).toEqual([basename(inUse.path)]);
+    const restored = restore(target.image);
+    await until('the tasks', () => runningComm(target.pids[2] ?? 0) !== undefined, 20_000);
+    const [node = 0] = childrenOf(restored.child.pid ?? 0);
+    process.kill(node, 'SIGKILL');
+    await until('its end', () => !existsSync(`/proc/${node}`));
+    expect(views()).toHaveLength(2);
+    await endTasks(target.pids, restored);
+    const next = await runThaw('restore', target.image, '--restorer', 'criu', '--criu', '/no/criu');
+    expect(next.status).toBe(1);
+    expect(views()).toEqual([basename(inUse.path)]);
   });
 
   test('when CRIU is not there', async () => {

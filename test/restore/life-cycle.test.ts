@@ -290,7 +290,8 @@ describe('restores one after the other', () => {
     // Targets are let go of soon after they are dropped.
     const idle = async (): Promise<string[]> => {
       const open = (): string[] => openDescriptors(pager.pid).sort();
-      await until('no plan', () => !open().some((name) => name.includes('thaw-plan')));
+      const ofTargets = /thaw-plan|\/pages-\d+\.img/;
+      await until('no plan, no pages', () => !open().some((name) => ofTargets.test(name)));
       return open();
     };
     await run();

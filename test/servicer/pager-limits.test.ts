@@ -7,7 +7,14 @@ import { afterEach, beforeEach, expect, it } from 'vitest';
 import type { ThawError } from '../../src/errors.js';
 import type { Pager } from '../../src/servicer/pager.js';
 import type { PagerTarget } from '../../src/servicer/pager-target.js';
-import { groupOf, openDescriptors, pagerProcess, until, within } from '../support/process-facts.js';
+import {
+  groupOf,
+  openDescriptors,
+  pagerProcess,
+  runningComm,
+  until,
+  within,
+} from '../support/process-facts.js';
 import { removeTemporary } from '../support/restore-fixtures.js';
 import { makeMemory, type OwnMemory, releaseMemory } from '../support/restore-own-memory.js';
 import { endTargets, noteChildren, startPager } from '../support/restore-targets.js';
@@ -29,7 +36,11 @@ interface Served {
 /** Sets the soft limit (an option of prlimit(1)) of all of a pager's processes. */
 function limit(pager: Pager, option: string, value: number): void {
   for (const pid of groupOf(pager.pid)) {
-    execFileSync('prlimit', ['--pid', String(pid), `--${option}=${value}:`]);
+    try {
+      execFileSync('prlimit', ['--pid', String(pid), `--${option}=${value}:`], { stdio: 'pipe' });
+    } catch (error) {
+      if (runningComm(pid) !== undefined) throw error; // otherwise it has died meanwhile
+    }
   }
 }
 

@@ -86,6 +86,7 @@ describe('a pager', () => {
     await until('all of it is mapped', () => mappedKib(worker, sources[0].path) === 600 * 4);
     const target = await add(pager, memory);
     expectSame(await within(mapping.read(0, bytes.length)), bytes);
+    await within(target.finished);
     expect(target.figures()).toMatchObject({ demandPages: 600, rawBytes: 600 * 4096 });
   });
 

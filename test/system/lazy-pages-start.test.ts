@@ -200,8 +200,11 @@ describe('says what is wrong and what to do', () => {
     first.child.kill('SIGKILL');
     await first.ended;
     expect(existsSync(at(SOCKET))).toBe(true);
+    rmSync(at('lazy.log'), { force: true });
     const second = lazyPages();
-    await until('the second', () => read('lazy.log').includes('waiting for criu restore'));
+    await until('the second', () => {
+      return existsSync(at('lazy.log')) && read('lazy.log').includes('waiting for criu restore');
+    });
     second.child.kill('SIGTERM');
     expect(await within(second.ended, 10_000)).toBe(143);
     expect(read('lazy.log')).not.toContain('Error');

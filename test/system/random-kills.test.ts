@@ -41,7 +41,9 @@ async function restoreUnderFire(random: SeededRandom, killsMax: number): Promise
   expect(await touchInAnyOrder(restoration, fixture, random)).toEqual([]);
   const killed = await killing;
   const workers = killed.filter((role) => role === 'thaw-pager').length;
-  await until('the last takeover', () => pager.takeovers === workers);
+  // One that is killed before it serves has taken nothing over.
+  await until('a takeover', () => workers === 0 || pager.takeovers > 0);
+  expect(pager.takeovers).toBeLessThanOrEqual(workers);
   await restoration.fill();
   await within(restoration.resident);
   expect(restoration.pageErrors).toEqual([]);

@@ -90,11 +90,14 @@ describe('worker threads', () => {
 
   it('end while their threads wait for pages, and leave no descriptor behind', async () => {
     for (const end of ['process.exit(3)', '']) {
-      const worker = new Worker(`${code}\nsetTimeout(() => { ${end} }, 50);`, { eval: true });
+      const worker = new Worker(`${code}\nparentPort.on('message', () => { ${end} });`, {
+        eval: true,
+      });
       const exited = new Promise((resolve) => worker.once('exit', resolve));
       const fd = await new Promise<number>((resolve) => worker.once('message', resolve));
       expect(isUffd(fd)).toBe(true);
       if (end === '') await worker.terminate();
+      else worker.postMessage('end');
       await exited;
       await until(() => !isUffd(fd));
     }
