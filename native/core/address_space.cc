@@ -16,7 +16,7 @@ namespace thaw {
 namespace {
 
 // How often, and for how many microseconds each, Retire() waits for an event that is on its way.
-constexpr int kReleaseRoundsMax = 1000;
+constexpr int kReleaseRoundsMax = 10'000;
 constexpr unsigned kReleasePauseUs = 20;
 
 // Where a probe looks in a target without regions: above every mmap_min_addr, below user space's
