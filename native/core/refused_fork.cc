@@ -10,7 +10,7 @@ namespace thaw {
 namespace {
 
 // How often, and for how many microseconds each, an event is waited for that is on its way.
-constexpr int kEventRoundsMax = 1000;
+constexpr int kEventRoundsMax = 10'000;
 constexpr unsigned kEventPauseUs = 20;
 
 }  // namespace

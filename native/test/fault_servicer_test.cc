@@ -148,7 +148,7 @@ TEST(ServicerIsLazy) {
   target.Meet();
   EXPECT_EQ(space->figures().faults.load(), 3u);
   // Counted after the thread is woken.
-  for (int i = 0; i < 200 && space->figures().demand_pages != 3; ++i) ::usleep(5000);
+  for (int i = 0; i < 200 && space->figures().missing_pages != 61; ++i) ::usleep(5000);
   EXPECT_EQ(space->figures().demand_pages.load(), 3u);
   EXPECT_EQ(space->figures().missing_pages.load(), 61u);
   EXPECT_EQ(target.Wait(), kRight);

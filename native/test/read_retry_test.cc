@@ -163,8 +163,8 @@ TEST(RetryGivesUpAfterItsLimit) {
     const uint64_t waited_ns = MonotonicNs() - start_ns;
     EXPECT_TRUE(waited_ns >= ReadRetries::kLimitNs);
     EXPECT_TRUE(waited_ns < ReadRetries::kLimitNs * 2);
-    EXPECT_EQ(space->figures().poisoned_pages.load(), failing);
     EXPECT_TRUE(rig.WaitEnd(1));
+    EXPECT_EQ(space->figures().poisoned_pages.load(), failing);
     EXPECT_TRUE(CountActions(&rig, ErrorAction::kPoisoned) > 0);
   }
 }

@@ -144,6 +144,7 @@ TEST(TakeoverAppliesEventsTwice) {
   EXPECT_EQ(space->figures().removed_pages.load(), 10u);
   target.Meet();
   EXPECT_EQ(target.Wait(), kRight);
+  EXPECT_TRUE(rig.WaitEnd(1));  // counted after the target is woken
   EXPECT_EQ(Settled(space->figures()) + space->figures().missing_pages, 380u);
 }
 
