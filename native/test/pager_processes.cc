@@ -228,12 +228,12 @@ bool PagerProcesses::ReplaceWorker() {
 
 bool PagerProcesses::Close() {
   ::shutdown(socket_.get(), SHUT_WR);
-  char byte;
+  ControlPacket packet{};
   pollfd poll{socket_.get(), POLLIN, 0};
   // The socket ends with the last process.
   while (::poll(&poll, 1, kDeadlineMs) == 1) {
-    const ssize_t count = ::recv(socket_.get(), &byte, 1, 0);
-    if (count <= 0) return true;
+    if (::recv(socket_.get(), &packet, sizeof(packet), 0) <= 0) return true;
+    if (packet.kind == static_cast<uint32_t>(PacketKind::kEvent)) events_.push_back(packet);
   }
   return false;
 }
