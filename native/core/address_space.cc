@@ -15,10 +15,6 @@
 namespace thaw {
 namespace {
 
-// How often, and for how many microseconds each, Retire() waits for an event that is on its way.
-constexpr int kReleaseRoundsMax = 10'000;
-constexpr unsigned kReleasePauseUs = 20;
-
 // Where a probe looks in a target without regions: above every mmap_min_addr, below user space's
 // end.
 constexpr uint64_t kAnyVaddr = uint64_t{1} << 30;
@@ -269,7 +265,7 @@ int AddressSpace::Probe() const {
 // A thread of the target that is in the middle of a removal, a move or a fork waits until its event
 // is read. Where others hold the uffd, closing ours would leave it waiting.
 void AddressSpace::ReleaseEventWaiters() const {
-  for (int round = 0; round < kReleaseRoundsMax; ++round) {
+  for (int round = 0; round < kEventRoundsMax; ++round) {
     abi::Message message;
     while (Read(&message, 1).ok()) {
       // Nothing is missing here, so nothing is missing in a child.
@@ -277,7 +273,7 @@ void AddressSpace::ReleaseEventWaiters() const {
     }
     // EAGAIN: an event is still to come.
     if (Probe() != EAGAIN) return;
-    ::usleep(kReleasePauseUs);
+    ::usleep(kEventPauseUs);
   }
 }
 

@@ -7,14 +7,6 @@
 #include <utility>
 
 namespace thaw {
-namespace {
-
-// How often, and for how many microseconds each, an event is waited for that is on its way.
-constexpr int kEventRoundsMax = 10'000;
-constexpr unsigned kEventPauseUs = 20;
-
-}  // namespace
-
 RefusedFork::RefusedFork(const Plan* plan, AddressMap map, std::vector<bool> missing)
     : plan_(plan), map_(std::move(map)), missing_(std::move(missing)) {
   for (uint32_t i = 0; i < plan_->extent_count(); ++i) {

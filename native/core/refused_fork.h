@@ -14,6 +14,10 @@
 
 namespace thaw {
 
+// How often, and for how many microseconds each, an event is waited for that is on its way.
+inline constexpr int kEventRoundsMax = 10'000;
+inline constexpr unsigned kEventPauseUs = 20;
+
 // Fault thread only. A copy stands for a child of that child at that moment.
 class RefusedFork {
  public:

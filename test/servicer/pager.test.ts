@@ -39,6 +39,11 @@ function mappedKib(pid: number, path: string): number {
   return Number(/^Rss: +(\d+) kB/m.exec(entry)?.[1] ?? 0);
 }
 
+/** Whether the pager has the pages image of `memory` open. */
+function hasOpen(pager: Pager, { sources }: OwnMemory): boolean {
+  return openDescriptors(pager.pid).includes(sources[0].path);
+}
+
 /** Many times faster than toEqual. */
 function expectSame(found: Uint8Array, expected: Uint8Array): void {
   expect(Buffer.compare(found, expected)).toBe(0);
@@ -108,31 +113,29 @@ describe('a pager', () => {
     const pager = await startPager();
     const memory = makeMemory(24);
     const { uffd, plan } = makeMemory(24);
-    const isOpen = (): boolean => openDescriptors(pager.pid).includes(memory.sources[0].path);
     const first = await add(pager, memory);
     const second = await pager.add({ uffd: uffd.fd, plan, sources: memory.sources });
     await first.fill();
     expect(await within(first.finished)).toBe('resident');
     await first.drop();
     await second.settle();
-    expect(isOpen()).toBe(true);
+    expect(hasOpen(pager, memory)).toBe(true);
     await second.drop();
-    await until('the file is closed', () => !isOpen());
+    await until('the file is closed', () => !hasOpen(pager, memory));
   });
 
   it('keeps a pages image that was prepared, until it is released', async () => {
     const pager = await startPager();
     const memory = makeMemory(24);
-    const isOpen = (): boolean => openDescriptors(pager.pid).includes(memory.sources[0].path);
     const prepared = await pager.prepare(memory.sources);
     const target = await add(pager, memory);
     await target.fill();
     expect(await within(target.finished)).toBe('resident');
     await target.drop();
     await expectServing(pager);
-    expect(isOpen()).toBe(true);
+    expect(hasOpen(pager, memory)).toBe(true);
     await prepared.release();
-    await until('the file is closed', () => !isOpen());
+    await until('the file is closed', () => !hasOpen(pager, memory));
     await prepared.release();
     await expectServing(pager);
   });
@@ -140,18 +143,17 @@ describe('a pager', () => {
   it('closes the pages images of a target that it refuses, and of a preparation that fails', async () => {
     const pager = await startPager();
     const memory = makeMemory(24);
-    const isOpen = (): boolean => openDescriptors(pager.pid).includes(memory.sources[0].path);
     const file = openSync(memory.sources[0].path, 'r');
     await expect(add(pager, memory, { uffd: file })).rejects.toMatchObject({
       code: 'PAGER_REFUSED',
     });
     closeSync(file);
-    await until('the file is closed', () => !isOpen());
+    await until('the file is closed', () => !hasOpen(pager, memory));
     const missing = { path: join(temporaryDirectory(), 'pages-9.img'), byteLength: 4096 };
     await expect(pager.prepare([...memory.sources, missing])).rejects.toMatchObject({
       code: 'PAGES_MISSING',
     });
-    await until('the file is closed', () => !isOpen());
+    await until('the file is closed', () => !hasOpen(pager, memory));
     await expectServing(pager);
   });
 
