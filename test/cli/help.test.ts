@@ -1,9 +1,16 @@
+import { execFileSync } from 'node:child_process';
+import { fileURLToPath } from 'node:url';
 import { expect, it } from 'vitest';
 import { runThaw } from '../support/run-thaw.js';
 
 const COMMANDS = [
   ...['restore', 'inspect', 'verify', 'pack', 'unpack', 'lazy-pages', 'page-server', 'check'],
 ];
+
+it('is a program of its own once it is built', () => {
+  const program = fileURLToPath(new URL('../../dist/cli/main.js', import.meta.url));
+  expect(execFileSync(program, ['--help'], { encoding: 'utf8' })).toContain('Usage: thaw ');
+});
 
 it('names every command', async () => {
   const { status, stdout } = await runThaw('--help');
