@@ -1,9 +1,18 @@
 import { afterEach, describe, expect, it } from 'vitest';
 import { PAGE_SIZE } from '../../src/address.js';
 import { RegisterMode, UffdFeature } from '../../src/uffd/flags.js';
-import type { UffdEvent } from '../../src/uffd/uffd.js';
 import { UffdBuilder } from '../../src/uffd/uffd-builder.js';
-import { closeLater, map, nextEvent, open, page, registered, release, text } from './memory.js';
+import {
+  closeLater,
+  map,
+  nextEvent,
+  open,
+  page,
+  registered,
+  release,
+  text,
+  waitingThreads,
+} from './memory.js';
 import { killTargets, Target } from './target.js';
 
 const PAGE = BigInt(PAGE_SIZE);
@@ -112,14 +121,11 @@ describe('reading', () => {
     expect(uffd.readEvent()).toBeNull();
     expect(uffd.readEvents()).toEqual([]);
     const reads = [0, 1, 2, 3, 4].map((index) => mapping.read(index * PAGE_SIZE, 1));
-    const events: UffdEvent[] = [];
-    while (events.length < 4) {
-      await uffd.poll({ timeoutMs: 5_000 });
-      events.push(...uffd.readEvents(2));
-    }
-    await new Promise((resolve) => setTimeout(resolve, 20));
-    events.push(...uffd.readEvents());
-    expect(events.map((event) => event.type)).toEqual(new Array(5).fill('pagefault'));
+    await waitingThreads(uffd, 5);
+    const events = [uffd.readEvents(2), uffd.readEvents(2), uffd.readEvents()];
+    expect(events.map((some) => some.map(({ type }) => type))).toEqual(
+      [2, 2, 1].map((count) => new Array(count).fill('pagefault')),
+    );
     uffd.copy(mapping.vaddr, page('', 5)).orThrow();
     await Promise.all(reads);
     for (const max of [0, 5000, 1.5]) {
@@ -136,7 +142,7 @@ describe('reading', () => {
     const zapping = mapping.zap(PAGE_SIZE, PAGE_SIZE);
     await uffd.poll({ timeoutMs: 5_000 });
     const reading = mapping.read(0, 1);
-    await new Promise((resolve) => setTimeout(resolve, 30));
+    await waitingThreads(uffd, 1);
     expect(uffd.copy(mapping.vaddr, page('x'))).toMatchObject({ bytes: 0, code: 'EAGAIN' });
     expect(uffd.readEvents().map((event) => event.type)).toEqual(['pagefault', 'remove']);
     await zapping;
@@ -165,7 +171,7 @@ describe('for await', () => {
   it('gives events as they come, loses none when it is left, and ends with close', async () => {
     const { uffd, mapping } = registered({ pages: 2 });
     const reads = [mapping.read(0, 1), mapping.read(PAGE_SIZE, 1)];
-    await new Promise((resolve) => setTimeout(resolve, 20));
+    await waitingThreads(uffd, 2);
     for await (const event of uffd) {
       if (event.type === 'pagefault') uffd.zeropage(event.vaddr, PAGE_SIZE);
       break;

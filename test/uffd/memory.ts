@@ -1,9 +1,11 @@
 /** Memory and userfaultfds for tests, all released after each. */
+import { readFileSync } from 'node:fs';
 import { PAGE_SIZE } from '../../src/address.js';
 import { RegisterMode } from '../../src/uffd/flags.js';
 import { Mapping } from '../../src/uffd/mapping.js';
 import type { Uffd, UffdEvent } from '../../src/uffd/uffd.js';
 import { UffdBuilder } from '../../src/uffd/uffd-builder.js';
+import { until } from '../support/process-facts.js';
 
 const opened: Uffd[] = [];
 const mapped: Mapping[] = [];
@@ -59,6 +61,15 @@ export async function nextEvent<Type extends UffdEvent['type']>(
   const event = uffd.readEvent();
   if (event?.type !== type) throw new Error(`expected ${type}, got ${event?.type ?? 'none'}`);
   return event as Extract<UffdEvent, { type: Type }>;
+}
+
+/** Waits until `count` threads wait for pages of `uffd`. */
+export async function waitingThreads(uffd: Uffd, count: number): Promise<void> {
+  const total = (): number => {
+    const info = readFileSync(`/proc/self/fdinfo/${uffd.fd}`, 'utf8');
+    return Number(/^total:\t(\d+)$/m.exec(info)?.[1]);
+  };
+  await until(`${count} waiting threads`, () => total() === count);
 }
 
 /** A page that begins with `text`, else zeros; more pages where asked for. */

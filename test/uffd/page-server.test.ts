@@ -9,7 +9,16 @@ import type { PageProvider, ServeOptions } from '../../src/uffd/page-provider.js
 import { type PageServer, servePages } from '../../src/uffd/page-server.js';
 import type { Uffd } from '../../src/uffd/uffd.js';
 import { UffdBuilder } from '../../src/uffd/uffd-builder.js';
-import { closeLater, nextEvent, page, registered, release, text } from './memory.js';
+import { until } from '../support/process-facts.js';
+import {
+  closeLater,
+  nextEvent,
+  page,
+  registered,
+  release,
+  text,
+  waitingThreads,
+} from './memory.js';
 import { killTargets, Target } from './target.js';
 
 const PAGE = BigInt(PAGE_SIZE);
@@ -68,7 +77,7 @@ describe('servePages', () => {
     let most = 0;
     const counts: number[] = [];
     const reads = Array.from({ length: 64 }, (_, index) => firstByte(mapping, index));
-    await sleep(50);
+    await waitingThreads(uffd, 64);
     serve(
       uffd,
       async (vaddr, pageCount) => {
@@ -90,7 +99,7 @@ describe('servePages', () => {
   it('calls once for a page that many threads wait for', async () => {
     const { uffd, mapping } = registered({ pages: 1 });
     const reads = Array.from({ length: 8 }, () => firstByte(mapping, 0));
-    await sleep(30);
+    await waitingThreads(uffd, 8);
     const server = serve(uffd, numbered(mapping.vaddr));
     expect(await Promise.all(reads)).toEqual(new Array(8).fill(1));
     expect(server.figures).toMatchObject({ calls: 1, copiedPages: 1 });
@@ -202,8 +211,7 @@ describe('servePages', () => {
     expect((await target.run('unmap', vaddr + PAGE, PAGE_SIZE)).errno).toBe(0);
     expect((await target.run('read', vaddr + 2n * PAGE)).value).toBe(3n);
     expect(server.figures.forks).toBe(3);
-    await sleep(20);
-    expect(server.children.length).toBeLessThan(3);
+    await until('a child that ended is forgotten', () => server.children.length < 3);
     await server.stop();
     for (const child of server.children) closeLater(child);
   });
