@@ -85,6 +85,7 @@ int MemoryMapping::Unmap() {
   if (!mapped_) return 0;
   mapped_ = false;
   lock.unlock();
+  memfd_.Reset();
   return munmap(At(0), byte_length_) == 0 ? 0 : errno;
 }
 

@@ -36,7 +36,8 @@ class MemoryMapping {
 
   uint64_t vaddr() const { return vaddr_; }
   size_t byte_length() const { return byte_length_; }
-  // The memfd of a shared mapping, or -1. Stays the mapping's.
+  // The memfd of a shared mapping, or -1. Stays the mapping's; not to be asked for beside Unmap,
+  // which closes it.
   int memfd() const { return memfd_.get(); }
 
   void Begin();
@@ -57,7 +58,7 @@ class MemoryMapping {
 
   const uint64_t vaddr_;
   const size_t byte_length_;
-  const Fd memfd_;
+  Fd memfd_;
   std::mutex mutex_;
   std::condition_variable idle_;
   size_t under_way_ = 0;

@@ -95,7 +95,7 @@ describe('a killed process of the pager', () => {
     const processes = groupOf(pager.pid);
     expect(processes).toHaveLength(3);
     await within(pager.close());
-    await until('the end of all', () => groupOf(pager.pid).length === 0, 500);
+    await until('the end of all', () => groupOf(pager.pid).length === 0);
   });
 
   it('does not keep the pager from ending, even before anybody heard of it', async () => {
@@ -110,7 +110,7 @@ describe('a killed process of the pager', () => {
     process.kill(worker, 'SIGSTOP');
     setTimeout(() => process.kill(worker, 'SIGCONT'), 50);
     await within(pager.close());
-    await until('the end of all', () => groupOf(pager.pid).length === 0, 500);
+    await until('the end of all', () => groupOf(pager.pid).length === 0);
   });
 
   it('does not keep the pager from ending with the last of its processes', async () => {

@@ -49,7 +49,7 @@ async function restoreUnderFire(random: SeededRandom, killsMax: number): Promise
   expect(restoration.pageErrors).toEqual([]);
   await within(restoration.close());
   await within(pager.close());
-  await until('the end of the pager', () => groupOf(pager.pid).length === 0, 500);
+  await until('the end of the pager', () => groupOf(pager.pid).length === 0);
   return killed.length;
 }
 

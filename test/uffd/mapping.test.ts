@@ -5,6 +5,7 @@ import { afterEach, describe, expect, it } from 'vitest';
 import { PAGE_SIZE } from '../../src/address.js';
 import { RegisterMode } from '../../src/uffd/flags.js';
 import { Mapping } from '../../src/uffd/mapping.js';
+import { openDescriptors } from '../support/process-facts.js';
 import { map, nextEvent, page, registered, release, text } from './memory.js';
 
 const PAGE = BigInt(PAGE_SIZE);
@@ -122,6 +123,18 @@ describe('Mapping', () => {
     await unmapping;
     expect(isMapped(mapping.vaddr)).toBe(false);
     await expect(mapping.unmap()).rejects.toMatchObject({ code: 'INVALID_ARGUMENT' });
+  });
+
+  it('lets go of its memfd, and so of its memory, when it is unmapped', async () => {
+    const memfds = () => openDescriptors().filter((name) => name.includes('thaw-mapping')).length;
+    const before = memfds();
+    const mapping = map(1, 'shared');
+    const alias = mapping.alias();
+    expect(memfds()).toBe(before + 2);
+    await mapping.unmap();
+    expect(memfds()).toBe(before + 1);
+    await alias.unmap();
+    expect(memfds()).toBe(before);
   });
 
   it('is unmapped when the object is collected', async () => {
