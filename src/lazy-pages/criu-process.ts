@@ -2,9 +2,10 @@
  * `criu restore` as a child process, and what its log says when it fails.
  */
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
-import { readdirSync, readFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { ThawError } from '../errors.js';
 import { createDeferred } from '../servicer/deferred.js';
+import { killProcessTree } from './process-tree.js';
 
 /** Lines of the log that an error shows, at most. */
 const SHOWN_LINES_MAX = 8;
@@ -83,18 +84,11 @@ export class CriuProcess {
     return this.#exited.promise;
   }
 
-  /** Ends it and every task that descends from it. Resolves when it is gone. */
+  /** Ends it and every task that descends from it. Resolves when they are gone. */
   async kill(): Promise<void> {
     const { pid, exitCode, signalCode } = this.#child;
     if (pid === undefined || exitCode !== null || signalCode !== null) return;
-    // Parents first, so that none starts another.
-    for (const victim of [pid, ...descendantsOf(pid)]) {
-      try {
-        process.kill(victim, 'SIGKILL');
-      } catch {
-        // It has ended by itself.
-      }
-    }
+    await killProcessTree(pid);
     await this.#exited.promise.catch(() => {});
   }
 
@@ -162,23 +156,4 @@ function missingError(command: string, cause: unknown): ThawError {
     hint: 'Install it (`apt install criu`), or name it with --criu PATH',
     cause,
   });
-}
-
-/** Children of `pid`, their children, and so on. */
-function descendantsOf(pid: number): number[] {
-  let threads: string[];
-  try {
-    threads = readdirSync(`/proc/${pid}/task`);
-  } catch {
-    return [];
-  }
-  const children = threads.flatMap((thread) => {
-    try {
-      const text = readFileSync(`/proc/${pid}/task/${thread}/children`, 'latin1');
-      return text.split(' ').filter(Boolean).map(Number);
-    } catch {
-      return [];
-    }
-  });
-  return children.flatMap((child) => [child, ...descendantsOf(child)]);
 }
