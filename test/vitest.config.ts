@@ -31,6 +31,7 @@ export default defineConfig({
     isolate: false,
     // The default leaves a core idle, on two cores half of them.
     maxWorkers: 2,
+    setupFiles: [fileURLToPath(new URL('property-limits.ts', import.meta.url))],
     testTimeout: 20_000,
     hookTimeout: 20_000,
   },
