@@ -82,7 +82,7 @@ TEST(GateLetsTheExclusiveSideIn) {
   stop = true;
   for (std::thread& sharer : sharers) sharer.join();
   // Each sharer holds it for 0.2 ms; the rest is for a machine with few cores.
-  EXPECT_TRUE(longest_ns < 1'000'000'000);
+  EXPECT_TRUE(longest_ns < 5'000'000'000);
 }
 
 TEST(GateLetsSharersGoOn) {
