@@ -48,14 +48,8 @@ async function lookInto({ pid }: Pager): Promise<PagerHoldings> {
     keeperKib: rssAnonKib(keeper),
     workerKib: rssAnonKib(pagerProcess(pid, 'thaw-pager')),
     arenaKib: arena.arenaBytes / 1024,
-    descriptors: withoutLastPlan(kinds(openDescriptors(keeper))),
+    descriptors: kinds(openDescriptors(keeper)),
   };
-}
-
-/** The fault thread remembers the target that it served last until it serves another. */
-function withoutLastPlan(names: readonly string[]): string[] {
-  const plan = names.findIndex((name) => name.startsWith('/memfd:thaw-plan'));
-  return names.filter((_, i) => i !== plan);
 }
 
 function rssAnonKib(pid: number): number {

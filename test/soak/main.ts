@@ -2,13 +2,10 @@
 import { readdirSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { makeViewDirectory } from '../../src/lazy-pages/view-directory.js';
-import { restore } from '../../src/restore/restore.js';
 import { Pager } from '../../src/servicer/pager.js';
 import { endAll } from '../support/criu.js';
 import { ROLES, replaceProcess } from '../support/pager-kills.js';
 import { until, within } from '../support/process-facts.js';
-import { FORMS } from '../support/random-touches.js';
-import { fixturePath } from '../support/restore-fixtures.js';
 import { killsAndSeed, type SeededRandom, seeded } from '../support/seeded-random.js';
 import { type Holdings, processNames, takeStock } from './holdings.js';
 import { restoreIntoHosts, restoreUnderFire } from './host-lane.js';
@@ -76,21 +73,12 @@ async function soak(
   return await takeStock(pagers);
 }
 
-/** Has a pager open every pages image, which it keeps. */
-async function openAll(pager: Pager): Promise<void> {
-  for (const form of FORMS) {
-    const restoration = await within(restore(fixturePath(form), { pager }));
-    await within(restoration.close());
-  }
-}
-
 async function run(): Promise<string[]> {
   const processes = processNames();
   // First of all: its pids are so small that they are never given to anybody else.
   const tasks = await dumpTasks();
   const calm = await Pager.start();
   const killed = await Pager.start();
-  for (const pager of [calm, killed]) await openAll(pager);
   const before = await soak(seconds * 1000 * WARM_UP, tasks, [calm, killed]);
   const after = await soak(seconds * 1000 * (1 - WARM_UP), tasks, [calm, killed]);
   tally.takeovers += killed.takeovers;
