@@ -117,8 +117,8 @@ it.each([0, 64])(
       await one.target.fill();
       await expectContents(one);
     }
-    // A worker whose fault could not be served for want of memory is replaced.
-    expect(pager.takeovers).toBeLessThan(3);
+    // A worker that finds no memory for a fault is replaced, and not at each target.
+    expect(pager.takeovers).toBeLessThanOrEqual(2 + served.length / 4);
     limit(pager, 'as', 2 ** 60);
     await expectContents(await add(pager));
   },
