@@ -1,6 +1,12 @@
 /** Kills of a pager's processes, one at a time, in an order that a seed decides. */
 import { setTimeout as sleep } from 'node:timers/promises';
-import { findPagerProcess, groupOf, killIfThere, pagerProcess, until } from './process-facts.js';
+import {
+  findPagerProcess,
+  killIfThere,
+  pagerProcess,
+  runningGroup,
+  until,
+} from './process-facts.js';
 import type { SeededRandom } from './seeded-random.js';
 
 export const ROLES = ['thaw-pager', 'thaw-keeper', 'thaw-standby'] as const;
@@ -14,8 +20,8 @@ const VICTIMS: readonly Role[] = ['thaw-pager', 'thaw-pager', 'thaw-keeper', 'th
 
 /** Whether a pager has its three processes. */
 function isWhole(pgid: number): boolean {
-  const roles = ROLES.every((role) => findPagerProcess(pgid, role) !== undefined);
-  return roles && groupOf(pgid).length === ROLES.length;
+  const roles = runningGroup(pgid).map(({ comm }) => comm);
+  return roles.length === ROLES.length && ROLES.every((role) => roles.includes(role));
 }
 
 /** Waits until a pager has its three processes. */

@@ -121,19 +121,35 @@ export function childrenOf(pid: number): number[] {
   }
 }
 
-/** Pids of a process group that run a program: those of a pager, by `Pager.pid`. */
-export function groupOf(pgid: number): number[] {
+/** A process that runs a program. */
+interface RunningProcess {
+  readonly pid: number;
+  readonly comm: string;
+  readonly pgid: number;
+}
+
+/** What /proc/PID/stat says; undefined when there is no such process, or only a zombie. */
+function readRunning(pid: number): RunningProcess | undefined {
+  try {
+    const stat = readFileSync(`/proc/${pid}/stat`, 'latin1');
+    const match = /^\d+ \((.*)\) [^ZX] \d+ (\d+) /s.exec(stat);
+    return match === null ? undefined : { pid, comm: match[1] ?? '', pgid: Number(match[2]) };
+  } catch {
+    return undefined;
+  }
+}
+
+/** The processes of a group that run a program. */
+export function runningGroup(pgid: number): RunningProcess[] {
   return readdirSync('/proc').flatMap((name) => {
-    const pid = Number(name);
-    if (!Number.isInteger(pid) || runningComm(pid) === undefined) return [];
-    try {
-      const stat = readFileSync(`/proc/${pid}/stat`, 'latin1');
-      const [, , pgrp] = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
-      return Number(pgrp) === pgid ? [pid] : [];
-    } catch {
-      return []; // it has ended
-    }
+    const found = /^\d+$/.test(name) ? readRunning(Number(name)) : undefined;
+    return found?.pgid === pgid ? [found] : [];
   });
+}
+
+/** Their pids: those of a pager, by `Pager.pid`. */
+export function groupOf(pgid: number): number[] {
+  return runningGroup(pgid).map(({ pid }) => pid);
 }
 
 /** Pids of the processes that run a program in a directory, which what they start inherits. */
@@ -153,7 +169,7 @@ type PagerRole = 'thaw-pager' | 'thaw-keeper' | 'thaw-standby';
 
 /** The process of a pager that has a role (`thaw-pager`: the one that serves), if there is one now. */
 export function findPagerProcess(pgid: number, role: PagerRole): number | undefined {
-  return groupOf(pgid).find((pid) => runningComm(pid) === role);
+  return runningGroup(pgid).find(({ comm }) => comm === role)?.pid;
 }
 
 /** The same, or an error: a pid that may be killed. */
@@ -165,13 +181,7 @@ export function pagerProcess(pgid: number, role: PagerRole): number {
 
 /** Name of the program that a process runs; undefined when there is none, or only a zombie. */
 export function runningComm(pid: number): string | undefined {
-  try {
-    const stat = readFileSync(`/proc/${pid}/stat`, 'latin1');
-    const match = /^\d+ \((.*)\) (\S) /s.exec(stat);
-    return match === null || match[2] === 'Z' || match[2] === 'X' ? undefined : match[1];
-  } catch {
-    return undefined;
-  }
+  return readRunning(pid)?.comm;
 }
 
 /** Waits until `condition` holds; after `milliseconds` it throws what was waited for. */
