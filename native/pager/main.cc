@@ -1,6 +1,7 @@
 // thaw-pager: the fault servicer's process. The control plane starts it with the control socket as
 // descriptor 3 and gives it everything else over that socket.
 #include <fcntl.h>
+#include <malloc.h>
 
 #include <cstdio>
 #include <cstdlib>
@@ -31,6 +32,10 @@ int main(int count, char** arguments) {
         stderr);
     return 2;
   }
+  // All threads share one arena of malloc's: each of its own would reserve 64 MiB of address space,
+  // twice that for a moment, where a limit (`ulimit -v`) may leave none. What is done often
+  // allocates nothing.
+  ::mallopt(M_ARENA_MAX, 1);
   thaw::BackgroundFill::Options options;
   options.thread_count = static_cast<uint32_t>(NumberOf(count, arguments, "--fill-threads="));
   options.bytes_per_second = NumberOf(count, arguments, "--fill-rate=");

@@ -70,6 +70,17 @@ async function expectContents({ memory, target }: Served): Promise<void> {
   expect(await within(target.finished)).toBe('resident');
 }
 
+/** A pager whose worker has all the memory that its threads need. */
+async function startWarmPager(): Promise<Pager> {
+  const pager = await startPager();
+  const faulted = await add(pager);
+  await expectContents(faulted);
+  const filled = await add(pager);
+  await filled.target.fill();
+  await expectContents(filled);
+  return pager;
+}
+
 async function replaceWorker(pager: Pager): Promise<void> {
   const { takeovers } = pager;
   process.kill(pagerProcess(pager.pid, 'thaw-pager'), 'SIGKILL');
@@ -105,7 +116,7 @@ function addressBytes(pid: number): number {
 it.each([0, 64])(
   'refuses targets when %d KiB of memory are left to it, and goes on',
   async (kib) => {
-    const pager = await startPager();
+    const pager = await startWarmPager();
     const first = await add(pager);
     const worker = pagerProcess(pager.pid, 'thaw-pager');
     limit(pager, 'as', addressBytes(worker) + kib * 1024);
