@@ -192,6 +192,11 @@ export interface NativeAddon {
    * up when the descriptor closes, however the process ends. False when another open file has it.
    */
   tryLock(fd: number): boolean;
+  /**
+   * Has a descriptor closed when this JavaScript thread ends, unless {@link closeFd} did so before; a
+   * pidfd of a child when the child has been reaped.
+   */
+  closeWithThread(fd: number): void;
   /** Closes a descriptor. @throws EBADF when it is not open. */
   closeFd(fd: number): void;
 }

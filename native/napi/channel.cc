@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "attached_fds.h"
+#include "env_data.h"
 #include "fd.h"
 #include "system_error.h"
 
@@ -190,8 +191,13 @@ Napi::Value PidfdSendSignal(const Napi::CallbackInfo& info) {
   ThrowSystemError(info.Env(), "pidfd_send_signal", errno);
 }
 
+void CloseWithThread(const Napi::CallbackInfo& info) {
+  GetEnvData(info.Env()).fds.Add(ToFd(info, 0));
+}
+
 void CloseFd(const Napi::CallbackInfo& info) {
   const int fd = ToFd(info, 0);
+  GetEnvData(info.Env()).fds.Forget(fd);
   // Linux frees the descriptor even where close(2) says EINTR or EIO.
   if (close(fd) != 0 && errno == EBADF) ThrowSystemError(info.Env(), "close", EBADF);
 }
@@ -208,6 +214,7 @@ void RegisterChannel(Napi::Env env, Napi::Object exports) {
   exports.Set("createSealedMemfd", Napi::Function::New(env, CreateSealedMemfd));
   exports.Set("pidfdOpen", Napi::Function::New(env, PidfdOpen));
   exports.Set("pidfdSendSignal", Napi::Function::New(env, PidfdSendSignal));
+  exports.Set("closeWithThread", Napi::Function::New(env, CloseWithThread));
   exports.Set("closeFd", Napi::Function::New(env, CloseFd));
 }
 

@@ -10,6 +10,7 @@
 #include <memory>
 
 #include "completions.h"
+#include "thread_fds.h"
 
 namespace thaw {
 
@@ -18,6 +19,7 @@ struct EnvData {
   Napi::FunctionReference make_error;
   std::shared_ptr<Completions> completions;
   Napi::FunctionReference uffd_constructor;
+  ThreadFds fds;
 };
 
 inline EnvData& GetEnvData(Napi::Env env) { return *env.GetInstanceData<EnvData>(); }

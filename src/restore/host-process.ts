@@ -2,7 +2,6 @@
  * A host process: stands in for a task, with the image's regions at their addresses.
  */
 import { type ChildProcess, spawn } from 'node:child_process';
-import { closeSync } from 'node:fs';
 import { formatVaddr } from '../address.js';
 import { errnoCode, ThawError } from '../errors.js';
 import { executablePath } from '../executables.js';
@@ -121,7 +120,10 @@ export class HostProcess {
       message: (message) => this.#take(message),
       end: () => {}, // the exit tells more
     });
-    if (this.#child.pid !== undefined) this.#pidfd = native.pidfdOpen(this.#child.pid);
+    if (this.#child.pid !== undefined) {
+      this.#pidfd = native.pidfdOpen(this.#child.pid);
+      native.closeWithThread(this.#pidfd);
+    }
   }
 
   /**
@@ -196,7 +198,7 @@ export class HostProcess {
     this.#child.kill('SIGKILL');
     await this.#exited.promise;
     this.#channel.close();
-    if (this.#pidfd >= 0) closeSync(this.#pidfd);
+    if (this.#pidfd >= 0) native.closeFd(this.#pidfd);
     this.#pidfd = -1;
   }
 
@@ -221,7 +223,7 @@ export class HostProcess {
         crc32: results.filter((_, i) => i % 2 === 1),
       };
     } finally {
-      closeSync(listFd);
+      native.closeFd(listFd);
     }
   }
 

@@ -35,13 +35,14 @@ export class MappedObjects {
           object.name ?? `thaw-shmem-${object.shmid}`,
           Number(object.size),
         );
+        native.closeWithThread(fd);
         memory.set(object.shmid, fd);
         for await (const { vaddr, bytes } of checkpoint.storedRuns(object)) {
           writeAll(fd, bytes, Number(vaddr));
         }
       }
     } catch (error) {
-      for (const fd of memory.values()) closeSync(fd);
+      for (const fd of memory.values()) native.closeFd(fd);
       throw error;
     }
     return new MappedObjects(checkpoint, memory);
@@ -69,7 +70,7 @@ export class MappedObjects {
 
   /** Closes every descriptor. Harmless when repeated. */
   close(): void {
-    for (const fd of this.#memory.values()) closeSync(fd);
+    for (const fd of this.#memory.values()) native.closeFd(fd);
     for (const fd of this.#files.values()) if (fd !== undefined) closeSync(fd);
     this.#memory.clear();
     this.#files.clear();

@@ -1,7 +1,6 @@
 /**
  * From a task of a checkpoint to everything that its host process starts with.
  */
-import { closeSync } from 'node:fs';
 import { PAGE_SIZE, USER_SPACE_END } from '../address.js';
 import { ThawError } from '../errors.js';
 import type { Checkpoint } from '../image/checkpoint.js';
@@ -50,15 +49,15 @@ export async function prepareHost(
     ]);
     return { planFd, eagerFd, objectFds, blockBytes: hostBlockBytes(hostPlan) };
   } catch (error) {
-    closeSync(eagerFd);
+    native.closeFd(eagerFd);
     throw error;
   }
 }
 
 /** Closes what {@link prepareHost} made; a running host has its own copies. */
 export function closeHostStart(start: HostStart): void {
-  closeSync(start.planFd);
-  closeSync(start.eagerFd);
+  native.closeFd(start.planFd);
+  native.closeFd(start.eagerFd);
 }
 
 /** Whether a VMA becomes a region: guards lie inside others, vsyscall belongs to the kernel. */

@@ -177,6 +177,49 @@ describe('the end of the pager', () => {
   });
 });
 
+describe('the end of the thread that restored', () => {
+  it.each([
+    ['terminate()', 'worker.terminate()'],
+    ['process.exit()', "worker.postMessage('exit')"],
+    ['close() and process.exit()', "worker.postMessage('close')"],
+  ])('by %s ends its hosts and its pager, and leaves nothing of them', async (_, end) => {
+    const thread = `
+      import { parentPort } from 'node:worker_threads';
+      import { restore } from ${builtModule('restore/restore.js')};
+      const image = ${JSON.stringify(fixturePath('family'))};
+      const restoration = await restore(image, { fill: false });
+      parentPort.once('message', async (end) => {
+        if (end === 'close') await restoration.close();
+        process.exit();
+      });
+      parentPort.postMessage(restoration.tasks.map(({ host }) => host.pid));`;
+    const script = new Script(`
+      import { existsSync, readdirSync, readFileSync } from 'node:fs';
+      import { once } from 'node:events';
+      import { Worker } from 'node:worker_threads';
+      const descriptors = [];
+      for (let round = 0; round < 3; round++) {
+        const worker = new Worker(${JSON.stringify(thread)}, { eval: true });
+        const exited = once(worker, 'exit');
+        const [hosts] = await once(worker, 'message');
+        const threads = readdirSync('/proc/self/task');
+        const children = threads.flatMap((thread) =>
+          readFileSync('/proc/self/task/' + thread + '/children', 'latin1').trim().split(' '));
+        if (!hosts.every((pid) => children.includes(String(pid)))) throw new Error('no hosts');
+        ${end};
+        await exited;
+        const left = () => children.filter((pid) => pid !== '' && existsSync('/proc/' + pid));
+        for (let i = 0; i < 400 && left().length > 0; i++) await new Promise((r) => setTimeout(r, 5));
+        if (left().length > 0) throw new Error('left: ' + left());
+        descriptors.push(readdirSync('/proc/self/fd').length);
+      }
+      console.log(JSON.stringify(descriptors));`);
+    const [first, ...others] = (await script.next()) as number[];
+    expect(others).toEqual([first, first]);
+    expect(script.errors).toBe('');
+  });
+});
+
 describe('close', () => {
   it('may be called again, at the same time or later', async () => {
     const restoration = await begin('pattern');
