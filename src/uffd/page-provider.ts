@@ -27,7 +27,10 @@ export interface ServeOptions {
    * @default 16
    */
   readonly runPagesMax?: number;
-  /** Hears why pages were poisoned: what the provider rejected with, and the run. */
+  /**
+   * Hears why pages were poisoned: what the provider rejected with, and the run. What it throws ends
+   * the server: `finished` rejects with it.
+   */
   readonly onProviderError?: (error: unknown, vaddr: bigint, pageCount: number) => void;
 }
 

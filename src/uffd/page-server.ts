@@ -14,11 +14,16 @@ export interface PageServer {
   readonly figures: Readonly<ServeFigures>;
   /** Descriptors of forked children that are served. The caller closes them after stop(). */
   readonly children: readonly Uffd[];
-  /** Fulfilled after stop(), or when every address space is gone; rejected when serving fails. */
+  /**
+   * Fulfilled after stop(), or when every address space is gone. Rejected, as stop() is, when serving
+   * fails: not even poison can be installed, say, or `onProviderError` throws. Then nothing new is
+   * served, as after stop(); only the provider's calls under way are still installed.
+   */
   readonly finished: Promise<void>;
   /**
    * Ends serving, once the provider's calls under way are settled and installed. Leaves the
-   * descriptors open: threads that touch a missing page wait from now on.
+   * descriptors open: threads that touch a missing page wait from now on, and so do those whose
+   * faults were read but not resolved, until somebody serves the descriptor again or closes it.
    */
   stop(): Promise<void>;
 }
@@ -162,30 +167,35 @@ class Server implements PageServer {
 
   async #call(space: ServedSpace, run: PageRun): Promise<void> {
     this.#figures.calls += 1;
-    const answer = await this.#ask(run);
     try {
-      space.settle(run, answer);
+      const answer = await this.#ask(run);
+      this.#attempt(() => space.settle(run, answer));
+    } catch (error) {
+      // Poison, for wrong content must never be installed. The listener comes last: it may throw.
+      this.#attempt(() => space.settle(run, 'poison'));
+      this.#attempt(() => this.#settings.onProviderError?.(error, run.origin, run.pageCount));
+    }
+  }
+
+  #attempt(step: () => void): void {
+    try {
+      step();
     } catch (error) {
       this.#fail(error);
     }
   }
 
-  /** The provider's answer; poison where it has none, for wrong content must never be installed. */
+  /** The provider's answer, which is as long as it must be. */
   async #ask({ origin, pageCount }: PageRun): Promise<PageAnswer> {
-    try {
-      const answer = await this.#provider(origin, pageCount);
-      const byteLength = typeof answer === 'string' ? undefined : answer.byteLength;
-      if (byteLength === undefined || byteLength === pageCount * PAGE_SIZE) return answer;
-      throw new ThawError('INVALID_ARGUMENT', {
-        what: 'the provider answered with a wrong length',
-        expected: `${pageCount * PAGE_SIZE} bytes`,
-        found: `${byteLength} bytes`,
-        where: formatVaddr(origin),
-      });
-    } catch (error) {
-      this.#settings.onProviderError?.(error, origin, pageCount);
-      return 'poison';
-    }
+    const answer = await this.#provider(origin, pageCount);
+    const byteLength = typeof answer === 'string' ? undefined : answer.byteLength;
+    if (byteLength === undefined || byteLength === pageCount * PAGE_SIZE) return answer;
+    throw new ThawError('INVALID_ARGUMENT', {
+      what: 'the provider answered with a wrong length',
+      expected: `${pageCount * PAGE_SIZE} bytes`,
+      found: `${byteLength} bytes`,
+      where: formatVaddr(origin),
+    });
   }
 
   #ended(space: ServedSpace): void {

@@ -183,6 +183,25 @@ describe('servePages', () => {
     ]);
   });
 
+  it('ends with what the listener throws, the pages poisoned before; others wait for the next', async () => {
+    const { uffd, mapping } = registered({ pages: 2 });
+    const provider = (): never => {
+      throw new Error('lost');
+    };
+    const onProviderError = () => {
+      throw new Error('listener');
+    };
+    const server = serve(uffd, provider, { onProviderError });
+    const finished = server.finished.catch((error) => error);
+    await expect(mapping.touch(0, PAGE_SIZE)).rejects.toMatchObject({ found: 'SIGBUS' });
+    expect(server.figures.poisonedPages).toBe(1);
+    expect(await finished).toEqual(new Error('listener'));
+    await expect(server.stop()).rejects.toThrow('listener');
+    const reading = firstByte(mapping, 1);
+    serve(uffd, numbered(mapping.vaddr));
+    expect(await reading).toBe(2);
+  });
+
   it('answers minor and write-protect faults', async () => {
     const modes = RegisterMode.MINOR | RegisterMode.WP;
     const features = UffdFeature.MINOR_SHMEM | UffdFeature.WP_HUGETLBFS_SHMEM;
