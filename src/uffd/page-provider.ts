@@ -10,7 +10,8 @@ export type PageAnswer = Uint8Array | 'zero' | 'poison';
  *
  * `vaddr` is where the content was when serving began, also after the target moved it. Bytes must be
  * exactly `pageCount` pages long and stay unchanged until they are installed, which an unread event can
- * delay: give each answer an array of its own. A rejection poisons the pages: who touches them gets SIGBUS.
+ * delay: give each answer an array of its own. A rejection, or an answer that is nothing of the kind,
+ * poisons the pages: who touches them gets SIGBUS.
  */
 export type PageProvider = (vaddr: bigint, pageCount: number) => Promise<PageAnswer> | PageAnswer;
 
@@ -28,8 +29,9 @@ export interface ServeOptions {
    */
   readonly runPagesMax?: number;
   /**
-   * Hears why pages were poisoned: what the provider rejected with, and the run. What it throws ends
-   * the server: `finished` rejects with it.
+   * Hears why pages were poisoned: what the provider rejected with, or INVALID_ARGUMENT for an
+   * answer that cannot be the pages, and the run. What it throws ends the server: `finished` rejects
+   * with it.
    */
   readonly onProviderError?: (error: unknown, vaddr: bigint, pageCount: number) => void;
 }

@@ -1,6 +1,8 @@
 /**
  * Serving the pages of a userfaultfd from a function.
  */
+import { inspect } from 'node:util';
+import { isUint8Array } from 'node:util/types';
 import { formatVaddr, PAGE_SIZE } from '../address.js';
 import { ThawError } from '../errors.js';
 import type { PageOrigins } from './page-origins.js';
@@ -185,15 +187,16 @@ class Server implements PageServer {
     }
   }
 
-  /** The provider's answer, which is as long as it must be. */
+  /** The provider's answer, which callers without types may get wrong. */
   async #ask({ origin, pageCount }: PageRun): Promise<PageAnswer> {
-    const answer = await this.#provider(origin, pageCount);
-    const byteLength = typeof answer === 'string' ? undefined : answer.byteLength;
-    if (byteLength === undefined || byteLength === pageCount * PAGE_SIZE) return answer;
+    const answer: unknown = await this.#provider(origin, pageCount);
+    const byteLength = pageCount * PAGE_SIZE;
+    if (answer === 'zero' || answer === 'poison') return answer;
+    if (isUint8Array(answer) && answer.byteLength === byteLength) return answer;
     throw new ThawError('INVALID_ARGUMENT', {
-      what: 'the provider answered with a wrong length',
-      expected: `${pageCount * PAGE_SIZE} bytes`,
-      found: `${byteLength} bytes`,
+      what: 'the provider answered with what cannot be the pages',
+      expected: `a Uint8Array of ${byteLength} bytes, 'zero' or 'poison'`,
+      found: isUint8Array(answer) ? `${answer.byteLength} bytes` : describe(answer),
       where: formatVaddr(origin),
     });
   }
@@ -211,4 +214,9 @@ class Server implements PageServer {
     for (const space of this.#spaces) space.stop();
     this.#finish.reject(error);
   }
+}
+
+/** A value in a few words: `'zeros'`, `[ArrayBuffer]`. */
+function describe(value: unknown): string {
+  return inspect(value, { depth: -1, maxStringLength: 32, customInspect: false });
 }

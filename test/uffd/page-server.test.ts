@@ -179,8 +179,35 @@ describe('servePages', () => {
     await expect(mapping.touch(PAGE_SIZE)).rejects.toMatchObject({ found: 'SIGBUS' });
     expect(heard).toEqual([
       ['Error: lost', mapping.vaddr, 1],
-      [expect.stringContaining('expected 4096 bytes, found 10 bytes'), mapping.vaddr + PAGE, 1],
+      [expect.stringContaining(', found 10 bytes (0x'), mapping.vaddr + PAGE, 1],
     ]);
+  });
+
+  it('poisons where the provider answers what is no content', async () => {
+    const answers = [
+      ['zeros', "'zeros'"],
+      [new ArrayBuffer(PAGE_SIZE), '[ArrayBuffer]'],
+      [new Uint32Array(PAGE_SIZE / 4), '[Uint32Array]'],
+      [PAGE_SIZE, '4096'],
+      [null, 'null'],
+      [undefined, 'undefined'],
+    ] as const;
+    const { uffd, mapping } = registered({ pages: answers.length + 1 });
+    const heard: unknown[] = [];
+    const provider = (vaddr: bigint) => {
+      const index = Number((vaddr - mapping.vaddr) / PAGE);
+      return (index < answers.length ? answers[index]?.[0] : page('right')) as Uint8Array;
+    };
+    serve(uffd, provider, { onProviderError: (error, ...run) => heard.push([error, ...run]) });
+    for (const [index, [, found]] of answers.entries()) {
+      const reading = firstByte(mapping, index);
+      await expect(reading, found).rejects.toMatchObject({ found: 'SIGBUS' });
+      const vaddr = mapping.vaddr + BigInt(index) * PAGE;
+      const expected = "a Uint8Array of 4096 bytes, 'zero' or 'poison'";
+      const error = { code: 'INVALID_ARGUMENT', expected, found, where: `0x${vaddr.toString(16)}` };
+      expect(heard.pop()).toEqual([expect.objectContaining(error), vaddr, 1]);
+    }
+    expect(text(await mapping.read(answers.length * PAGE_SIZE, 5))).toBe('right');
   });
 
   it('ends with what the listener throws, the pages poisoned before; others wait for the next', async () => {
