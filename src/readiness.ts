@@ -1,14 +1,24 @@
 /**
  * Waiting on the event loop until a descriptor is readable.
  */
+import { checkMilliseconds } from './limits.js';
 import { type FdWatcher, native } from './native.js';
 
 /** When a wait gives up. */
 export interface WaitLimits {
-  /** @default no limit */
+  /**
+   * From 0 to 2147483647, which is 24 days, or Infinity for no limit.
+   * @default Infinity
+   */
   readonly timeoutMs?: number;
   /** Ends the wait early, as a time-out does. */
   readonly signal?: AbortSignal;
+}
+
+/** @throws ThawError INVALID_ARGUMENT for a time that cannot be waited for. */
+export function checkWaitLimits({ timeoutMs = Number.POSITIVE_INFINITY }: WaitLimits): void {
+  if (timeoutMs === Number.POSITIVE_INFINITY) return;
+  checkMilliseconds('timeoutMs', timeoutMs, ', or Infinity for no limit');
 }
 
 /** How a wait ended. */
@@ -28,12 +38,13 @@ export class Readiness {
   }
 
   /** Resolves once the descriptor is readable or closed, or the wait gives up. */
-  wait({ timeoutMs, signal }: WaitLimits = {}): Promise<ReadyState> {
+  wait(limits: WaitLimits = {}): Promise<ReadyState> {
+    const { timeoutMs = Number.POSITIVE_INFINITY, signal } = limits;
     return new Promise((resolve) => {
       // First, because it throws where the descriptor cannot be watched.
       this.#watcher ??= new native.FdWatcher(this.#fd, () => this.#settleAll('ready'));
       const giveUp = () => settle('given-up');
-      const timer = timeoutMs === undefined ? undefined : setTimeout(giveUp, timeoutMs);
+      const timer = Number.isFinite(timeoutMs) ? setTimeout(giveUp, timeoutMs) : undefined;
       signal?.addEventListener('abort', giveUp);
       const settle = (state: ReadyState) => {
         clearTimeout(timer);

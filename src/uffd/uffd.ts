@@ -5,7 +5,7 @@ import { readFileSync, readlinkSync } from 'node:fs';
 import { formatRange, formatVaddr, PAGE_SIZE, USER_SPACE_END } from '../address.js';
 import { systemError, ThawError } from '../errors.js';
 import { native, type UffdHandle } from '../native.js';
-import { Readiness, type WaitLimits } from '../readiness.js';
+import { checkWaitLimits, Readiness, type WaitLimits } from '../readiness.js';
 import { FlagSet } from './flag-set.js';
 import {
   ContinueMode,
@@ -257,9 +257,11 @@ export class Uffd {
    * Waits on the event loop until an event can be read, or until `limits` end the wait (`timeoutMs` 0
    * only asks).
    *
-   * A blocking descriptor answers POLLERR at once. Closing rejects with UFFD_CLOSED.
+   * A blocking descriptor answers POLLERR at once. Closing rejects with UFFD_CLOSED, a `timeoutMs` out
+   * of range with INVALID_ARGUMENT.
    */
   async poll(limits: WaitLimits = {}): Promise<PollResult> {
+    checkWaitLimits(limits);
     const now = this.#pollNow();
     if (now.ready === 1 || limits.timeoutMs === 0) return now;
     const state = await this.#readiness.wait(limits);

@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, describe, expect, it } from 'vitest';
 import { PAGE_SIZE } from '../../src/address.js';
 import { RegisterMode, UffdFeature } from '../../src/uffd/flags.js';
@@ -164,6 +165,21 @@ describe('poll', () => {
     const ended = uffd.poll();
     uffd.close();
     await expect(ended).rejects.toMatchObject({ code: 'UFFD_CLOSED' });
+  });
+
+  it('waits as long as it is told, and refuses times that no timer can have', async () => {
+    const { uffd } = registered({ pages: 1 });
+    for (const timeoutMs of [Number.POSITIVE_INFINITY, 2 ** 31 - 1]) {
+      const waiting = sleep(10).then(() => 'waits');
+      expect(await Promise.race([uffd.poll({ timeoutMs }), waiting]), `${timeoutMs}`).toBe('waits');
+    }
+    for (const timeoutMs of [2 ** 31, Number.NaN, -1, Number.NEGATIVE_INFINITY]) {
+      await expect(uffd.poll({ timeoutMs }), `${timeoutMs}`).rejects.toMatchObject({
+        code: 'INVALID_ARGUMENT',
+        message: expect.stringContaining('expected 0 to 2147483647, or Infinity for no limit'),
+        found: `${timeoutMs}`,
+      });
+    }
   });
 });
 
