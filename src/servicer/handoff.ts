@@ -17,7 +17,7 @@ export interface HandoffOptions {
   readonly zombies: number;
   /** Whether the pager brings in what is missing, once all is restored. */
   readonly fill: boolean;
-  /** Longest silence before everything is announced, in milliseconds. */
+  /** Longest silence before everything is announced, in milliseconds, from 0 to 2147483647. */
   readonly silenceMs: number;
 }
 

@@ -4,6 +4,7 @@
 import { EventEmitter } from 'node:events';
 import { PAGE_SIZE } from '../address.js';
 import { ThawError } from '../errors.js';
+import { checkMilliseconds } from '../limits.js';
 import { native } from '../native.js';
 import { encodePlan } from '../plan/plan-columns.js';
 import type { PagesSource } from '../plan/restore-plan.js';
@@ -161,7 +162,7 @@ export class Pager extends EventEmitter<PagerEvents> implements AsyncDisposable 
   /**
    * Has the pager take expected targets over from `criu restore --lazy-pages`.
    *
-   * @throws PAGER_REFUSED, PAGER_LOST, or EBADF for a descriptor that is not open.
+   * @throws INVALID_ARGUMENT; PAGER_REFUSED, PAGER_LOST, or EBADF for a descriptor that is not open.
    * @example
    * const target = await pager.expect({ plan: plan.tasks[0], sources: plan.sources });
    * target.once('handedOver', (pid) => console.log(`process ${pid} is served`));
@@ -176,6 +177,7 @@ export class Pager extends EventEmitter<PagerEvents> implements AsyncDisposable 
    */
   async handOff(options: HandoffOptions): Promise<Handoff> {
     const { connection, targets, zombies, fill, silenceMs } = options;
+    checkMilliseconds('silenceMs', silenceMs);
     const id = this.#nextHandoffId++;
     const handoff = new Handoff(this.#process, id, () => this.#handoffs.delete(id));
     // Known before the pager is: its first event may overtake the answer.
@@ -185,7 +187,7 @@ export class Pager extends EventEmitter<PagerEvents> implements AsyncDisposable 
       target: id,
       flags: fill ? HANDOFF_FILL : 0,
       a: BigInt(zombies),
-      b: BigInt(silenceMs),
+      b: BigInt(Math.ceil(silenceMs)),
       ids: targets.map(({ id }) => id),
     };
     try {
@@ -242,7 +244,7 @@ export class Pager extends EventEmitter<PagerEvents> implements AsyncDisposable 
   /**
    * Has the pager take pages from a page server, for targets that name it.
    *
-   * @throws PAGER_REFUSED, PAGER_LOST, or EBADF for a descriptor that is not open.
+   * @throws INVALID_ARGUMENT; PAGER_REFUSED, PAGER_LOST, or EBADF for a descriptor that is not open.
    */
   async addRemoteSource(options: RemoteSourceOptions): Promise<RemoteSource> {
     const id = this.#nextSourceId++;

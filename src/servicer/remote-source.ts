@@ -3,6 +3,7 @@
  */
 import { EventEmitter } from 'node:events';
 import { errnoCode, ThawError } from '../errors.js';
+import { checkMilliseconds } from '../limits.js';
 import { createDeferred } from './deferred.js';
 import type { PagerProcess } from './pager-process.js';
 import { REMOTE_WIDE_HEADER, REQUEST } from './pager-protocol.js';
@@ -33,7 +34,7 @@ export interface RemoteSourceOptions {
   /** What to call the server in messages. */
   readonly label: string;
   /**
-   * Longest silence before the first answer, in milliseconds.
+   * Longest silence before the first answer, in milliseconds, from 0 to 2147483647.
    * @default 10 s
    */
   readonly firstAnswerMs?: number;
@@ -81,9 +82,10 @@ export class RemoteSource extends EventEmitter<RemoteSourceEvents> {
   /** @internal Tells the pager. */
   async announce(): Promise<void> {
     const { fd, wideHeader, closeCommand, firstAnswerMs = FIRST_ANSWER_MS_MAX } = this.#options;
+    checkMilliseconds('firstAnswerMs', firstAnswerMs);
     const op = REQUEST.addRemoteSource;
     const flags = wideHeader ? REMOTE_WIDE_HEADER : 0;
-    const limits = { a: BigInt(closeCommand), b: BigInt(firstAnswerMs) };
+    const limits = { a: BigInt(closeCommand), b: BigInt(Math.ceil(firstAnswerMs)) };
     await this.#process.request({ op, target: this.id, flags, ...limits }, [fd]);
   }
 

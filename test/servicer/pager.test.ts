@@ -8,6 +8,7 @@ import type { ThawError } from '../../src/errors.js';
 import { native } from '../../src/native.js';
 import type { TaskPlan } from '../../src/plan/restore-plan.js';
 import type { Pager } from '../../src/servicer/pager.js';
+import { CLOSE_COMMAND } from '../../src/servicer/remote-source.js';
 import { openDescriptors, pagerProcess, until, within } from '../support/process-facts.js';
 import { removeTemporary, temporaryDirectory } from '../support/restore-fixtures.js';
 import { makeMemory, type OwnMemory, releaseMemory } from '../support/restore-own-memory.js';
@@ -329,6 +330,20 @@ describe('a pager refuses', () => {
   ])('%s without losing its other targets', async (_, options, code) => {
     const pager = await startPager();
     await expect(add(pager, makeMemory(4), options)).rejects.toMatchObject({ code });
+    await expectServing(pager);
+  });
+
+  it.each([-1, Number.NaN, Number.POSITIVE_INFINITY, 2 ** 31])('a silence of %d ms', async (ms) => {
+    const pager = await startPager();
+    const [fd, peer] = native.socketpair(true);
+    const handoff = { connection: fd, targets: [], zombies: 0, fill: false, silenceMs: ms };
+    const remote = { fd, wideHeader: true, closeCommand: CLOSE_COMMAND.own, label: 'peer' };
+    const refusal = { code: 'INVALID_ARGUMENT', expected: '0 to 2147483647', found: `${ms}` };
+    await expect(pager.handOff(handoff)).rejects.toMatchObject(refusal);
+    const adding = pager.addRemoteSource({ ...remote, firstAnswerMs: ms });
+    await expect(adding).rejects.toMatchObject(refusal);
+    closeSync(fd);
+    closeSync(peer);
     await expectServing(pager);
   });
 
