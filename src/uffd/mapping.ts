@@ -19,7 +19,7 @@ export interface Protection {
 /** Options of {@link Mapping.anonymous} and {@link Mapping.shared}. */
 export interface MappingOptions {
   /**
-   * Where to map; fails with EEXIST when anything is there.
+   * Where to map, above 0; fails with EEXIST when anything is there.
    * @default any free place
    */
   readonly vaddr?: bigint;
@@ -70,10 +70,11 @@ export class Mapping {
   readonly shared: boolean;
 
   private constructor(byteLength: number, options: MappingOptions, memfd: number) {
-    const { vaddr = 0n, protection = READ_WRITE } = options;
-    checkPages('the mapping', vaddr, byteLength);
+    const { vaddr, protection = READ_WRITE } = options;
+    checkPages('the mapping', vaddr ?? 0n, byteLength);
+    checkAddress(vaddr);
     this.#granted = toBits(protection);
-    this.#handle = new native.MappingHandle(vaddr, byteLength, this.#granted, memfd);
+    this.#handle = new native.MappingHandle(vaddr ?? 0n, byteLength, this.#granted, memfd);
     this.vaddr = this.#handle.vaddr;
     this.byteLength = byteLength;
     this.shared = memfd >= 0;
@@ -270,6 +271,16 @@ function toProtection(bits: number): Required<Protection> {
     write: (bits & PROT.write) !== 0,
     execute: (bits & PROT.execute) !== 0,
   };
+}
+
+/** 0 is what mmap(2) takes for any place. */
+function checkAddress(vaddr: bigint | undefined): void {
+  if (vaddr === undefined || (vaddr > 0n && BigInt.asUintN(64, vaddr) === vaddr)) return;
+  throw invalid(
+    'the mapping cannot be there',
+    'a start above 0 and below 2^64, or no vaddr for any free place',
+    `start ${formatVaddr(vaddr)}`,
+  );
 }
 
 function checkPages(what: string, start: bigint, byteLength: number): void {

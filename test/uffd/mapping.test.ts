@@ -45,6 +45,19 @@ describe('Mapping', () => {
     expect(isMapped(vaddr)).toBe(false);
   });
 
+  it('goes nowhere that is no address', async () => {
+    const shared = map(1, 'shared');
+    for (const vaddr of [0n, 1n, -PAGE, 2n ** 64n]) {
+      const refused = expect.objectContaining({
+        code: 'INVALID_ARGUMENT',
+        found: expect.stringContaining('start '),
+      });
+      expect(() => Mapping.anonymous(PAGE_SIZE, { vaddr }), `${vaddr}`).toThrow(refused);
+      expect(() => Mapping.shared(PAGE_SIZE, { vaddr }), `${vaddr}`).toThrow(refused);
+      expect(() => shared.alias({ vaddr }), `${vaddr}`).toThrow(refused);
+    }
+  });
+
   it('shares its memfd with an alias, private memory has none', async () => {
     const mapping = map(1, 'shared');
     const alias = mapping.alias({ protection: { read: true } });
