@@ -74,7 +74,7 @@ export class Mapping {
     checkPages('the mapping', vaddr ?? 0n, byteLength);
     checkAddress(vaddr);
     this.#granted = toBits(protection);
-    this.#handle = new native.MappingHandle(vaddr ?? 0n, byteLength, this.#granted, memfd);
+    this.#handle = mapMemory(vaddr, byteLength, this.#granted, memfd);
     this.vaddr = this.#handle.vaddr;
     this.byteLength = byteLength;
     this.shared = memfd >= 0;
@@ -271,6 +271,26 @@ function toProtection(bits: number): Required<Protection> {
     write: (bits & PROT.write) !== 0,
     execute: (bits & PROT.execute) !== 0,
   };
+}
+
+/** Maps; says where mmap(2) failed, which the addon's own error does not. */
+function mapMemory(
+  vaddr: bigint | undefined,
+  byteLength: number,
+  protection: number,
+  memfd: number,
+): MappingHandle {
+  try {
+    return new native.MappingHandle(vaddr ?? 0n, byteLength, protection, memfd);
+  } catch (error) {
+    if (!(error instanceof ThawError) || error.syscall !== 'mmap') throw error;
+    const system = { syscall: 'mmap', errno: error.errno as number };
+    if (vaddr === undefined) throw systemError(system, { where: `${byteLength} bytes anywhere` });
+    const range = { start: vaddr, end: vaddr + BigInt(byteLength) };
+    const where = formatRange(range.start, range.end);
+    const hint = 'Without vaddr the kernel chooses a free place';
+    throw systemError({ ...system, range }, { where, hint });
+  }
 }
 
 /** 0 is what mmap(2) takes for any place. */

@@ -39,7 +39,15 @@ describe('Mapping', () => {
     const mapping = Mapping.anonymous(PAGE_SIZE, { vaddr });
     expect(mapping.vaddr).toBe(vaddr);
     expect(() => Mapping.anonymous(PAGE_SIZE, { vaddr })).toThrow(
-      expect.objectContaining({ code: 'EEXIST', syscall: 'mmap' }),
+      expect.objectContaining({
+        code: 'EEXIST',
+        syscall: 'mmap',
+        range: { start: vaddr, end: vaddr + PAGE },
+        message: expect.stringContaining(`(0x${vaddr.toString(16)}-0x`),
+      }),
+    );
+    expect(() => Mapping.anonymous(2 ** 50)).toThrow(
+      expect.objectContaining({ code: 'ENOMEM', where: `${2 ** 50} bytes anywhere` }),
     );
     await mapping.unmap();
     expect(isMapped(vaddr)).toBe(false);
