@@ -13,6 +13,9 @@ const PROT_WRITE = 2;
 /** Largest seed of an access pattern. */
 export const SEED_MAX = 0xffff_ffff;
 
+/** Patterns without a number. */
+const PATTERNS = ['none', 'sequential', 'random'] as const;
+
 /** How the target's pages are touched once it is ready. */
 export type Access =
   | { readonly kind: 'none' }
@@ -29,7 +32,8 @@ export type Access =
  * @throws INVALID_ARGUMENT
  */
 export function parseAccess(text: string): Access {
-  if (text === 'none' || text === 'sequential' || text === 'random') return { kind: text };
+  const kind = PATTERNS.find((pattern) => pattern === text);
+  if (kind !== undefined) return { kind };
   const match = /^(\d{1,3}(?:\.\d+)?)%$/.exec(text);
   const percent = match === null ? Number.NaN : Number(match[1]);
   if (percent <= 100) return { kind: 'percent', percent };
@@ -37,6 +41,18 @@ export function parseAccess(text: string): Access {
     what: 'the access pattern is not known',
     expected: 'none, sequential, random or a percentage such as 10%',
     found: text,
+  });
+}
+
+/** Callers without types, and percentages that are none. @throws INVALID_ARGUMENT */
+export function checkAccess(access: Access): void {
+  const { kind, percent } = access as { kind?: unknown; percent?: unknown };
+  const share = typeof percent === 'number' && percent >= 0 && percent <= 100;
+  if (kind === 'percent' ? share : PATTERNS.includes(kind as (typeof PATTERNS)[number])) return;
+  throw new ThawError('INVALID_ARGUMENT', {
+    what: 'the access is none that is known',
+    expected: `kind ${PATTERNS.join(', ')}, or percent and a percent from 0 to 100`,
+    found: kind === 'percent' ? `${percent} percent` : `kind ${kind}`,
   });
 }
 

@@ -8,8 +8,9 @@ import type { RestorePlan, TaskPlan } from '../plan/restore-plan.js';
 import { createDeferred } from '../servicer/deferred.js';
 import type { TargetFigures } from '../servicer/figures.js';
 import type { Pager } from '../servicer/pager.js';
+import type { OnError } from '../servicer/pager-protocol.js';
 import type { PagerTarget } from '../servicer/pager-target.js';
-import { type Access, pagesToTouch, SEED_MAX } from './access.js';
+import { type Access, checkAccess, pagesToTouch, SEED_MAX } from './access.js';
 import type { AddressRange } from './gaps.js';
 import { HOST_THREADS_MAX, type HostProcess, TOUCH_WITHOUT_CRC } from './host-process.js';
 import type { MappedObjects } from './mapped-objects.js';
@@ -55,6 +56,7 @@ export interface RestorationParts extends StallListeners {
   readonly objects: MappedObjects;
   readonly tasks: readonly RestoredTask[];
   readonly uffdAccess: UffdAccess;
+  readonly onError: OnError;
   readonly startedMs: number;
 }
 
@@ -94,13 +96,15 @@ export class Restoration implements AsyncDisposable {
   readonly pageErrors: ThawError[] = [];
   /**
    * Resolves to the milliseconds from the call of `restore()` until every stored page was in. Rejects
-   * with HOST_LOST or PAGER_LOST. Pending for as long as pages are missing: with the fill off, until
-   * they have been touched.
+   * with HOST_LOST, PAGER_LOST, or ABORTED after {@link close}. Pending for as long as pages are
+   * missing: with the fill off, until they have been touched.
    */
   readonly resident: Promise<number>;
   readonly #parts: RestorationParts;
   /** Rejects when pages are missing and nobody brings them any more, or a host is stopped. */
   readonly #lost: Promise<never>;
+  /** Hosts that were killed because of bad pages. */
+  readonly #killed = new Map<RestoredTask, ThawError>();
   #closing: Promise<void> | undefined;
 
   /** @internal */
@@ -113,15 +117,17 @@ export class Restoration implements AsyncDisposable {
     this.replacedFiles = parts.objects.replaced;
     this.readyMs = performance.now() - parts.startedMs;
     const stopped = createDeferred<never>();
-    for (const { task, host, target } of parts.tasks) {
+    for (const restored of parts.tasks) {
+      const { target } = restored;
       target?.on('stall', (where, reason) => parts.onStall?.(where, reason));
       target?.on('resume', (where) => parts.onResume?.(where));
       target?.on('pageError', (error, action) => {
         this.pageErrors.push(error);
-        if (action === 'stopped') stopped.reject(stoppedError(task, host, error));
+        if (action === 'stopped') stopped.reject(stoppedError(restored, error));
+        if (action === 'killed') this.#killed.set(restored, killedError(restored, error));
       });
     }
-    this.resident = this.#watchResident();
+    this.resident = this.#explain(this.#watchResident());
     this.resident.catch(() => {});
     this.#lost = new Promise((_, reject) => {
       for (const { target } of parts.tasks) target?.finished.catch(reject);
@@ -145,8 +151,8 @@ export class Restoration implements AsyncDisposable {
    * threads. Resolves when all are touched, in the order of {@link tasks}.
    *
    * @throws HOST_LOST; TASK_STOPPED; PAGER_LOST while pages are missing; ABORTED between batches, or
-   * once closed;
-   * INVALID_ARGUMENT for a seed or a number of threads out of range.
+   * once closed; INVALID_ARGUMENT for an access that is none, a seed or a number of threads out of
+   * range.
    */
   async touch(
     access: Access,
@@ -157,6 +163,7 @@ export class Restoration implements AsyncDisposable {
     }: { seed?: number; threads?: number; signal?: AbortSignal } = {},
   ): Promise<TouchSummary[]> {
     this.#checkOpen();
+    checkAccess(access);
     checkTouch(seed, threads);
     return this.#whileServed(
       this.tasks.map(async ({ task, plan, host, target }) => {
@@ -179,7 +186,8 @@ export class Restoration implements AsyncDisposable {
    * Compares every stored page and every hole inside the hosts with what the image reader decodes.
    * Brings in what is missing.
    *
-   * @throws HOST_LOST; TASK_STOPPED; PAGER_LOST while pages are missing; ABORTED between batches.
+   * @throws HOST_LOST; TASK_STOPPED; PAGER_LOST while pages are missing; ABORTED between batches, or
+   * once closed.
    */
   async verify(signal?: AbortSignal): Promise<VerifyResult> {
     this.#checkOpen();
@@ -187,14 +195,23 @@ export class Restoration implements AsyncDisposable {
     return result as VerifyResult;
   }
 
-  /** Never resolves. Rejects with HOST_LOST or PAGER_LOST when a host or the pager ends. */
+  /**
+   * Never resolves. Rejects with HOST_LOST or PAGER_LOST when a host ends, or the pager, also where
+   * its owner closes it while pages are missing. Stays pending after {@link close}, which is no loss.
+   */
   async loss(): Promise<never> {
     const { pager } = this.#parts;
     const lost = createDeferred<never>();
-    for (const { host } of this.tasks) void host.exited.then(() => lost.reject(host.failure));
+    for (const { host, target } of this.tasks) {
+      void host.exited.then(() => lost.reject(host.failure));
+      target?.finished.catch(lost.reject);
+    }
     pager.once('lost', lost.reject);
     try {
-      return await lost.promise;
+      return await this.#explain(lost.promise);
+    } catch (error) {
+      if (this.#closing !== undefined) return await new Promise(() => {});
+      throw error;
     } finally {
       pager.off('lost', lost.reject);
     }
@@ -239,6 +256,22 @@ export class Restoration implements AsyncDisposable {
     throw new ThawError('ABORTED', { what: 'the restoration was closed' });
   }
 
+  /** `work`, which rejects with the reason where a host or the pager was ended on purpose. */
+  async #explain<T>(work: Promise<T>): Promise<T> {
+    try {
+      return await work;
+    } catch (error) {
+      this.#checkOpen();
+      const { code, where } = error instanceof ThawError ? error : {};
+      const mayBeKilled = code === 'HOST_LOST' && this.#parts.onError === 'kill';
+      const host = this.tasks.find((restored) => mayBeKilled && nameOf(restored) === where);
+      if (host === undefined) throw error;
+      // The pages that it was killed for may still be on their way to be told.
+      await host.target?.settle().catch(() => {});
+      throw this.#killed.get(host) ?? error;
+    }
+  }
+
   async #end(): Promise<void> {
     await Promise.all(this.tasks.map(({ host }) => host.kill()));
     if (this.#parts.ownsPager) await this.#parts.pager.close();
@@ -249,17 +282,17 @@ export class Restoration implements AsyncDisposable {
 
   /** A host that waits for a page waits for ever once there is no pager: then this rejects. */
   #whileServed<T>(work: readonly Promise<T>[]): Promise<T[]> {
-    return Promise.race([Promise.all(work), this.#lost]);
+    return this.#explain(Promise.race([Promise.all(work), this.#lost]));
   }
 
   async #watchResident(): Promise<number> {
     await Promise.all(
-      this.tasks.map(async ({ task, host, target }) => {
-        const end = await target?.finished;
+      this.tasks.map(async (restored) => {
+        const end = await restored.target?.finished;
         if (end === 'gone' || end === 'dropped') {
           throw new ThawError('HOST_LOST', {
             what: 'a host process ended before all of its pages were in',
-            where: `host ${host.pid} of task ${task.pid}`,
+            where: nameOf(restored),
           });
         }
       }),
@@ -268,11 +301,25 @@ export class Restoration implements AsyncDisposable {
   }
 }
 
-function stoppedError(task: LiveTask, host: HostProcess, cause: ThawError): ThawError {
+/** What errors call a host. */
+function nameOf({ task, host }: RestoredTask): string {
+  return `host ${host.pid} of task ${task.pid}`;
+}
+
+function stoppedError(restored: RestoredTask, cause: ThawError): ThawError {
   return new ThawError('TASK_STOPPED', {
     what: 'a host was stopped, since pages of it cannot be produced',
-    where: `host ${host.pid} of task ${task.pid}`,
+    where: nameOf(restored),
     hint: `It can be looked at, and does nothing any more: ${cause.message}`,
+    cause,
+  });
+}
+
+function killedError(restored: RestoredTask, cause: ThawError): ThawError {
+  return new ThawError('HOST_LOST', {
+    what: 'a host was killed, since pages of it cannot be produced',
+    where: nameOf(restored),
+    hint: `That is what onError 'kill' is for: ${cause.message}`,
     cause,
   });
 }

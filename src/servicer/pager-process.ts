@@ -169,6 +169,12 @@ export class PagerProcess {
 
   /** Resolves once a process that outlives us has said everything, and goes on alone. */
   async bidFarewell(): Promise<void> {
+    if (!this.#outlives) {
+      throw new ThawError('INVALID_ARGUMENT', {
+        what: 'the pager is to end with this process, and cannot be left to itself',
+        expected: 'a pager of which outlive() was called',
+      });
+    }
     await this.request({ op: REQUEST.leave, target: 0 });
   }
 

@@ -271,6 +271,8 @@ export class Pager extends EventEmitter<PagerEvents> implements AsyncDisposable 
   /**
    * Leaves a pager that outlives this process to itself. What has happened until then is told before
    * this resolves; its targets tell nothing any more.
+   *
+   * @throws INVALID_ARGUMENT for a pager that is to end with this process; PAGER_LOST.
    */
   async leave(): Promise<void> {
     await this.#process.bidFarewell();

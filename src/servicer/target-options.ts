@@ -51,9 +51,13 @@ export interface TargetOptions extends ExpectedTargetOptions {
 /** Callers without types: a wrong descriptor must not reach the pager. */
 export function checkTarget(options: TargetOptions): void {
   checkExpectedTarget(options);
-  const { uffd, pidfd } = options;
+  const { uffd, pidfd, onError = 'poison' } = options;
   expect(isFd(uffd), 'uffd: the number of an open userfaultfd (`uffd.fd` of a Uffd)');
   expect(pidfd === undefined || isPidfd(pidfd), 'pidfd: the number of an open pidfd, or none');
+  expect(
+    pidfd !== undefined || onError === 'poison',
+    `pidfd: for onError '${onError}' one is needed`,
+  );
 }
 
 /** The same for one without descriptors. */

@@ -4,7 +4,7 @@ import { describe, expect, it } from 'vitest';
 import type { LiveTask } from '../../src/image/task.js';
 import type { Vma } from '../../src/image/vma.js';
 import { EXTENT_KIND, type TaskPlan } from '../../src/plan/restore-plan.js';
-import { type Access, pagesToTouch, parseAccess } from '../../src/restore/access.js';
+import { type Access, checkAccess, pagesToTouch, parseAccess } from '../../src/restore/access.js';
 
 const PAGE = 4096n;
 
@@ -42,6 +42,28 @@ describe('parseAccess', () => {
           expect(() => parseAccess(text)).toThrow(/none, sequential, random/);
         },
       ),
+    );
+  });
+});
+
+describe('checkAccess', () => {
+  it('takes what parseAccess reads', () => {
+    for (const text of ['none', 'sequential', 'random', '0%', '12.5%', '100%']) {
+      checkAccess(parseAccess(text));
+    }
+  });
+
+  it.each([
+    { kind: 'percent', percent: -1 },
+    { kind: 'percent', percent: 100.5 },
+    { kind: 'percent', percent: Number.NaN },
+    { kind: 'percent', percent: '10' },
+    { kind: 'percent' },
+    { kind: 'backwards' },
+    {},
+  ])('refuses %j', (access) => {
+    expect(() => checkAccess(access as unknown as Access)).toThrow(
+      expect.objectContaining({ code: 'INVALID_ARGUMENT' }),
     );
   });
 });

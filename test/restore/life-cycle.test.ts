@@ -1,5 +1,6 @@
 /** What ends when something ends: hosts, the pager, the process that restores. */
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { setImmediate } from 'node:timers/promises';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import type { Restoration } from '../../src/restore/restoration.js';
 import { restore } from '../../src/restore/restore.js';
 import { Pager } from '../../src/servicer/pager.js';
@@ -109,6 +110,13 @@ describe('the end of a host', () => {
     });
   });
 
+  it('is a loss', async () => {
+    const restoration = await begin('family', { fill: false });
+    const loss = restoration.loss();
+    process.kill(hostPids(restoration)[1] ?? -1, 'SIGKILL');
+    await expect(within(loss)).rejects.toMatchObject({ code: 'HOST_LOST' });
+  });
+
   it('ends a touch that waits for a page', async () => {
     const pager = await startPager();
     const restoration = await begin('pattern', { pager, fill: false });
@@ -151,6 +159,19 @@ describe('the end of the pager', () => {
     const lost = expect.objectContaining({ code: 'PAGER_LOST' });
     await expect(within(touching)).rejects.toEqual(lost);
     await expect(within(prefetching ?? Promise.resolve())).rejects.toEqual(lost);
+  });
+
+  it('is a loss, also where its owner closes it, as long as pages are missing', async () => {
+    const pager = await startPager();
+    const missing = await begin('pattern', { pager, fill: false });
+    const resident = await begin('pattern', { pager });
+    await within(resident.resident);
+    const lost = vi.fn();
+    resident.loss().catch(lost);
+    const told = expect(within(missing.loss())).rejects.toMatchObject({ code: 'PAGER_LOST' });
+    await pager.close();
+    await told;
+    expect(lost).not.toHaveBeenCalled();
   });
 
   it('does not matter to what is resident', async () => {
@@ -239,7 +260,7 @@ describe('close', () => {
     const restoration = await begin('pattern', { fill: false });
     const { resident } = restoration;
     await restoration.close();
-    await expect(within(resident)).rejects.toMatchObject({ code: expect.stringMatching(/_LOST$/) });
+    await expect(within(resident)).rejects.toMatchObject({ code: 'ABORTED' });
   });
 
   it('settles what waits, with a pager that goes on', async () => {
@@ -247,7 +268,28 @@ describe('close', () => {
     const restoration = await begin('pattern', { pager, fill: false });
     const { resident } = restoration;
     await restoration.close();
-    await expect(within(resident)).rejects.toMatchObject({ code: 'HOST_LOST' });
+    await expect(within(resident)).rejects.toMatchObject({ code: 'ABORTED' });
+  });
+
+  it('ends a touch that waits for a page', async () => {
+    const pager = await startPager();
+    const restoration = await begin('pattern', { pager, fill: false });
+    process.kill(-pager.pid, 'SIGSTOP');
+    const touching = restoration.touch(SEQUENTIAL);
+    touching.catch(() => {});
+    const closing = restoration.close();
+    await expect(within(touching)).rejects.toMatchObject({ code: 'ABORTED' });
+    process.kill(-pager.pid, 'SIGCONT');
+    await within(closing);
+  });
+
+  it('is no loss', async () => {
+    const restoration = await begin('pattern', { fill: false });
+    const lost = vi.fn();
+    restoration.loss().catch(lost);
+    await within(restoration.close());
+    await setImmediate();
+    expect(lost).not.toHaveBeenCalled();
   });
 
   it('leaves the last figures to be read', async () => {

@@ -88,7 +88,8 @@ it('kill: the host is gone, and the reason was told before', async () => {
   const restoration = await begin(directory, { fill: false, onError: 'kill' });
   const error = await rejection(restoration.touch(SEQUENTIAL));
   expect(error.code).toBe('HOST_LOST');
-  await until('it is told', () => restoration.pageErrors.length > 0);
+  expect(error.message).toMatch(/was killed, since pages of it cannot be produced .*checksum/s);
+  expect(await rejection(restoration.resident)).toEqual(error);
   expect(restoration.pageErrors[0]?.code).toBe('CHECKSUM_MISMATCH');
   expect(restoration.pageErrors[0]?.hint).toContain('was killed');
 });

@@ -96,6 +96,13 @@ describe('a pager', () => {
     expect(target.figures()).toMatchObject({ demandPages: 600, rawBytes: 600 * 4096 });
   });
 
+  it('is not left to itself where it would end at once', async () => {
+    const pager = await startPager();
+    const refusal = { code: 'INVALID_ARGUMENT', expected: 'a pager of which outlive() was called' };
+    await expect(pager.leave()).rejects.toMatchObject(refusal);
+    await expectServing(pager);
+  });
+
   it('says what is wrong with a pages image ahead of its targets', async () => {
     const pager = await startPager();
     const path = join(temporaryDirectory(), 'pages-9.img');
@@ -326,6 +333,7 @@ describe('a pager refuses', () => {
     ['a negative number', { uffd: -1 }, 'INVALID_ARGUMENT'],
     ['an object', { uffd: {} as unknown as number }, 'INVALID_ARGUMENT'],
     ['a pidfd that is none', { pidfd: 1 }, 'INVALID_ARGUMENT'],
+    ['no pidfd to kill by', { onError: 'kill' as const }, 'INVALID_ARGUMENT'],
     ['no plan', { plan: undefined as unknown as TaskPlan }, 'INVALID_ARGUMENT'],
   ])('%s without losing its other targets', async (_, options, code) => {
     const pager = await startPager();
