@@ -5,6 +5,7 @@
  * system calls throw a {@link ThawError} whose `code` is the errno's name.
  */
 import { createRequire } from 'node:module';
+import { fileURLToPath } from 'node:url';
 import { systemError, ThawError } from './errors.js';
 
 /** A message with the descriptors that came along. The receiver owns them (close-on-exec is set). */
@@ -206,7 +207,7 @@ interface RawAddon extends NativeAddon {
 }
 
 /** Where the addon lies, from src/ and dist/ alike. */
-const ADDON_PATH = '../build/Release/thaw.node';
+const ADDON_PATH = fileURLToPath(new URL('../build/Release/thaw.node', import.meta.url));
 
 function load(): NativeAddon {
   let addon: RawAddon;
@@ -233,5 +234,30 @@ function load(): NativeAddon {
   return addon;
 }
 
-/** The addon of this thread. */
-export const native: NativeAddon = load();
+/** What the addon exports, once it is loaded. */
+const exported = {} as NativeAddon;
+let loaded = false;
+
+/**
+ * Loads the addon for this thread, unless it is there: for who would otherwise begin what cannot end.
+ *
+ * @returns its path
+ * @throws ThawError NATIVE_MISSING
+ */
+export function loadAddon(): string {
+  if (!loaded) Object.assign(exported, load());
+  loaded = true;
+  return ADDON_PATH;
+}
+
+/**
+ * The addon of this thread, loaded when it is first used: what needs nothing of it works without it.
+ *
+ * @throws ThawError NATIVE_MISSING from every use, where it cannot be loaded
+ */
+export const native: NativeAddon = new Proxy(exported, {
+  get(target, name) {
+    loadAddon();
+    return Reflect.get(target, name);
+  },
+});

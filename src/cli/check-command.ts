@@ -34,5 +34,6 @@ function toLine({ name, need, ok, found, advice }: MachineFinding): string {
   const fact = wrap(`${name}: ${found}`, FACT_INDENT).trimStart();
   if (ok) return `${colors.green('ok      ')} ${fact}`;
   const mark = need === 'required' ? colors.red('MISSING ') : colors.yellow('absent  ');
-  return `${mark} ${fact}\n${wrap(advice, ADVICE_INDENT)}`;
+  const lines = advice.split('\n').map((line) => wrap(line, ADVICE_INDENT));
+  return `${mark} ${fact}\n${lines.join('\n')}`;
 }

@@ -5,6 +5,7 @@ import { closeSync, openSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { ThawError } from '../errors.js';
 import { Checkpoint } from '../image/checkpoint.js';
+import { loadAddon } from '../native.js';
 import { planRestore } from '../plan/plan-restore.js';
 import type { RestorePlan } from '../plan/restore-plan.js';
 import { createDeferred } from '../servicer/deferred.js';
@@ -149,13 +150,14 @@ export class CriuRestoration {
  * is gone when it rejects.
  *
  * @throws image codes; NOTHING_TO_RESTORE; CRIU_MISSING; CRIU_FAILED with what CRIU's log says;
- * TIMED_OUT; PAGER_* codes; ABORTED.
+ * TIMED_OUT; PAGER_* codes; NATIVE_MISSING; ABORTED.
  */
 export async function restoreWithCriu(
   image: string,
   options: CriuRestoreOptions = {},
 ): Promise<CriuRestoration> {
   const startedMs = performance.now();
+  loadAddon();
   const undo: (() => unknown)[] = [];
   try {
     const checkpoint = await Checkpoint.open(image);

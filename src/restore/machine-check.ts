@@ -5,6 +5,7 @@ import { accessSync, constants, readFileSync } from 'node:fs';
 import { arch, release } from 'node:os';
 import { ThawError } from '../errors.js';
 import { executablePath } from '../executables.js';
+import { loadAddon } from '../native.js';
 import { UffdFeature } from '../uffd/flags.js';
 import type { Uffd } from '../uffd/uffd.js';
 import { UffdBuilder } from '../uffd/uffd-builder.js';
@@ -53,12 +54,38 @@ const FEATURE_USES: readonly (readonly [keyof typeof UffdFeature, string])[] = [
 
 const CAP_SYS_PTRACE = 19n;
 
-/** Looks at kernel, rights and build. Never throws; opens and closes descriptors only. */
+/** The parts of the build, each by a function that gives its path or throws NATIVE_MISSING. */
+const BUILD_PARTS: readonly (readonly [string, () => string])[] = [
+  ['thaw.node', loadAddon],
+  ['thaw-pager', () => executablePath('thaw-pager')],
+  ['thaw-host', () => executablePath('thaw-host')],
+];
+
+/**
+ * Looks at kernel, rights and build. Never throws; opens and closes descriptors only. Without the
+ * addon (the finding `thaw.node`) it has no findings on opening a userfaultfd and on its features.
+ */
 export function checkMachine(): MachineReport {
-  const full = tryOpen(false);
-  const userMode = tryOpen(true);
+  const build = BUILD_PARTS.map(([name, pathOf]) => checkPart(name, pathOf));
+  const hasAddon = build[0]?.ok === true;
+  const { access, features } = hasAddon ? checkUffd() : { access: [], features: [] };
   const findings = [
     ...checkPlatform(),
+    ...access,
+    checkDevice(),
+    checkSysctl(),
+    checkCapability(),
+    ...features,
+    ...build,
+  ];
+  return { ok: findings.every(({ need, ok }) => ok || need === 'useful'), findings };
+}
+
+/** The ways to open a userfaultfd, and its features. */
+function checkUffd(): Readonly<Record<'access' | 'features', MachineFinding[]>> {
+  const full = tryOpen(false);
+  const userMode = tryOpen(true);
+  const access = [
     checkAccess('userfaultfd for all faults', full, 'useful', [
       'As it is, system calls that meet a missing page fail with EFAULT. Give CAP_SYS_PTRACE, set the',
       'sysctl vm.unprivileged_userfaultfd to 1, or give access to /dev/userfaultfd',
@@ -67,15 +94,10 @@ export function checkMachine(): MachineReport {
       'Use a kernel with CONFIG_USERFAULTFD (4.11 or newer); in a container, allow the userfaultfd',
       'system call in its seccomp profile',
     ]),
-    checkDevice(),
-    checkSysctl(),
-    checkCapability(),
-    ...checkFeatures(full.uffd === undefined),
-    ...checkBuild(),
   ];
   full.uffd?.close();
   userMode.uffd?.close();
-  return { ok: findings.every(({ need, ok }) => ok || need === 'useful'), findings };
+  return { access, features: checkFeatures(full.uffd === undefined) };
 }
 
 interface Opened {
@@ -184,15 +206,14 @@ function checkFeatures(userModeOnly: boolean): MachineFinding[] {
   });
 }
 
-function checkBuild(): MachineFinding[] {
-  return (['thaw-pager', 'thaw-host'] as const).map((name) => {
-    try {
-      return { name, need: 'required', ok: true, found: executablePath(name), advice: '' };
-    } catch (error) {
-      const advice = error instanceof ThawError ? (error.hint ?? '') : String(error);
-      return { name, need: 'required', ok: false, found: 'missing', advice };
-    }
-  });
+function checkPart(name: string, pathOf: () => string): MachineFinding {
+  try {
+    return { name, need: 'required', ok: true, found: pathOf(), advice: '' };
+  } catch (error) {
+    if (!(error instanceof ThawError)) throw error;
+    const { found = 'missing', hint = '' } = error;
+    return { name, need: 'required', ok: false, found, advice: hint };
+  }
 }
 
 function readText(path: string): string | undefined {

@@ -70,7 +70,7 @@ interface Setup {
  *
  * @param image an image directory, or an open checkpoint (which stays the caller's)
  * @throws image codes for a bad image; UFFD_UNAVAILABLE; HOST_FAILED or HOST_LOST; PAGER_* codes;
- * NOTHING_TO_RESTORE for an image without live tasks; INVALID_ARGUMENT; ABORTED.
+ * NOTHING_TO_RESTORE for an image without live tasks; NATIVE_MISSING; INVALID_ARGUMENT; ABORTED.
  * @example
  * await using restoration = await restore('/images/redis');
  * console.log(restoration.readyMs, await restoration.resident);

@@ -22,8 +22,8 @@ export class RunningCommand {
   stderr = '';
   readonly done: Promise<CommandResult>;
 
-  constructor(args: readonly string[]) {
-    this.child = spawn(process.execPath, [MAIN, ...args], {
+  constructor(args: readonly string[], main = MAIN) {
+    this.child = spawn(process.execPath, [main, ...args], {
       cwd: ROOT,
       stdio: ['ignore', 'pipe', 'pipe'],
       // As in CI, where libraries print colours on pipes too if they are let.
