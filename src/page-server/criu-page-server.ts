@@ -1,5 +1,5 @@
 /** A page server in CRIU's protocol: hands out the pages of an image to lazy clients on other machines. */
-import { EventEmitter } from 'node:events';
+import { EventEmitter, once } from 'node:events';
 import type { AddressInfo, Server, Socket } from 'node:net';
 import { ThawError } from '../errors.js';
 import type { Checkpoint } from '../image/checkpoint.js';
@@ -8,6 +8,8 @@ import { createPlainListener, createTlsListener } from './client-sockets.js';
 import { PageSession } from './page-session.js';
 import { ServedPages } from './served-pages.js';
 import type { HeaderLayout } from './wire.js';
+
+const PORT_MAX = 65_535;
 
 /** Options of a {@link CriuPageServer}. */
 export interface CriuPageServerOptions {
@@ -36,7 +38,7 @@ export interface ListenAddress {
    * @default every address of the machine
    */
   readonly address?: string | undefined;
-  /** 0: a free one. */
+  /** 0 to 65535; 0: a free one. */
   readonly port: number;
 }
 
@@ -69,6 +71,8 @@ export class CriuPageServer extends EventEmitter<CriuPageServerEvents> {
   readonly #options: CriuPageServerOptions;
   readonly #server: Server;
   readonly #sessions = new Set<PageSession>();
+  /** While it listens, or begins to; aborted when that is over. */
+  #listening: AbortController | undefined;
 
   /** @throws INVALID_ARGUMENT when the credentials for TLS cannot be used */
   constructor(checkpoint: Checkpoint, options: CriuPageServerOptions = {}) {
@@ -92,30 +96,29 @@ export class CriuPageServer extends EventEmitter<CriuPageServerEvents> {
   }
 
   /**
-   * Listens from now on; resolves to where.
+   * Listens from now on, until it is stopped; then it may listen again. Resolves to where.
    *
-   * @throws SOCKET_UNAVAILABLE
+   * @throws INVALID_ARGUMENT for an address or a port that is none, and when it listens already;
+   * SOCKET_UNAVAILABLE; ABORTED when it was stopped before it had begun.
    */
-  listen({ address, port }: ListenAddress): Promise<AddressInfo> {
+  async listen({ address, port }: ListenAddress): Promise<AddressInfo> {
     const server = this.#server;
-    return new Promise((resolve, reject) => {
-      const fail = (cause: NodeJS.ErrnoException): void => {
-        reject(
-          new ThawError('SOCKET_UNAVAILABLE', {
-            what: 'the page server cannot listen',
-            found: cause.code ?? cause.message,
-            where: `address ${address ?? 'any'}, port ${port}`,
-            hint: 'Port 0 takes a free one',
-            cause,
-          }),
-        );
-      };
-      server.once('error', fail);
-      server.listen({ host: address, port }, () => {
-        server.off('error', fail);
-        resolve(server.address() as AddressInfo);
-      });
-    });
+    checkListenAddress(address, port);
+    if (this.#listening !== undefined) throw listeningError(server);
+    const listening = new AbortController();
+    this.#listening = listening;
+    try {
+      server.listen({ host: address, port });
+      await once(server, 'listening', { signal: listening.signal });
+      listening.signal.throwIfAborted();
+      return server.address() as AddressInfo;
+    } catch (cause) {
+      if (listening.signal.aborted) {
+        throw new ThawError('ABORTED', { what: 'the page server was stopped before it listened' });
+      }
+      this.#listening = undefined;
+      throw unavailableError({ address, port }, cause as NodeJS.ErrnoException);
+    }
   }
 
   /** Serves a client over a socket that is connected already, which the server owns from now on. */
@@ -126,6 +129,8 @@ export class CriuPageServer extends EventEmitter<CriuPageServerEvents> {
   /** Stops listening. Sessions go on. */
   stopListening(): void {
     this.#server.close();
+    this.#listening?.abort();
+    this.#listening = undefined;
   }
 
   /** Stops listening, ends the sessions, and resolves when they are over. */
@@ -144,4 +149,46 @@ export class CriuPageServer extends EventEmitter<CriuPageServerEvents> {
     session.finished.then(end, end);
     this.emit('session', session);
   }
+}
+
+/** What the types say, and more: no address at all is every address, an empty one is a mistake. */
+function checkListenAddress(address: unknown, port: unknown): void {
+  if (!Number.isInteger(port) || Number(port) < 0 || Number(port) > PORT_MAX) {
+    throw new ThawError('INVALID_ARGUMENT', {
+      what: 'the page server cannot listen at such a port',
+      expected: `a whole number from 0 to ${PORT_MAX}`,
+      found: String(port),
+      hint: 'Port 0 takes a free one',
+    });
+  }
+  if (address === undefined || (typeof address === 'string' && address !== '')) return;
+  throw new ThawError('INVALID_ARGUMENT', {
+    what: 'the page server cannot listen at such an address',
+    expected: 'an address or a host name, or none for every address',
+    found: address === '' ? 'an empty one' : String(address),
+  });
+}
+
+function listeningError(server: Server): ThawError {
+  const at = server.address() as AddressInfo | null;
+  return new ThawError('INVALID_ARGUMENT', {
+    what: 'the page server listens already',
+    expected: 'one address and port at a time',
+    found:
+      at === null ? 'a listen() that has not come to its end' : `${at.address}, port ${at.port}`,
+    hint: 'Call stopListening() before, or make another CriuPageServer',
+  });
+}
+
+function unavailableError(
+  { address, port }: ListenAddress,
+  cause: NodeJS.ErrnoException,
+): ThawError {
+  return new ThawError('SOCKET_UNAVAILABLE', {
+    what: 'the page server cannot listen',
+    found: cause.code ?? cause.message,
+    where: `address ${address ?? 'any'}, port ${port}`,
+    hint: 'Port 0 takes a free one',
+    cause,
+  });
 }

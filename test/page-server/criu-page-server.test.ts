@@ -381,15 +381,86 @@ test('many clients at once get each what it asked for', async () => {
   await until('the end of all sessions', () => server.sessions.size === 0);
 });
 
-test('says where it cannot listen', async () => {
-  const { checkpoint } = await serve(fixturePath('pattern'));
-  const first = new CriuPageServer(checkpoint);
-  undo.push(() => first.close());
-  const { port } = await first.listen({ address: '127.0.0.1', port: 0 });
-  const second = new CriuPageServer(checkpoint);
-  await expect(second.listen({ address: '127.0.0.1', port })).rejects.toMatchObject({
-    code: 'SOCKET_UNAVAILABLE',
-    found: 'EADDRINUSE',
-    where: `address 127.0.0.1, port ${port}`,
+describe('listening', () => {
+  /** A server that does not listen yet. */
+  async function makeServer(): Promise<CriuPageServer> {
+    const checkpoint = await Checkpoint.open(fixturePath('pattern'));
+    undo.push(() => checkpoint.close());
+    const server = new CriuPageServer(checkpoint);
+    undo.push(() => server.close());
+    return server;
+  }
+
+  const LOCAL = { address: '127.0.0.1', port: 0 };
+
+  test('says where it cannot', async () => {
+    const { port } = await (await makeServer()).listen(LOCAL);
+    const second = await makeServer();
+    await expect(second.listen({ ...LOCAL, port })).rejects.toMatchObject({
+      code: 'SOCKET_UNAVAILABLE',
+      found: 'EADDRINUSE',
+      where: `address 127.0.0.1, port ${port}`,
+    });
+    await expect(within(second.listen({ address: 'a b', port: 0 }))).rejects.toMatchObject({
+      code: 'SOCKET_UNAVAILABLE',
+      found: 'ENOTFOUND',
+    });
+    await second.listen(LOCAL);
+  });
+
+  test.each([[70_000], [-1], [1.5], [Number.NaN], [undefined], ['80']])(
+    'refuses the port %s',
+    async (port) => {
+      const server = await makeServer();
+      await expect(server.listen({ port } as { port: number })).rejects.toMatchObject({
+        name: 'ThawError',
+        code: 'INVALID_ARGUMENT',
+        expected: 'a whole number from 0 to 65535',
+        found: String(port),
+      });
+      await server.listen(LOCAL);
+    },
+  );
+
+  test.each([[''], [5], [null]])('does not take %j for every address', async (address) => {
+    const server = await makeServer();
+    await expect(server.listen({ address, port: 0 } as typeof LOCAL)).rejects.toMatchObject({
+      name: 'ThawError',
+      code: 'INVALID_ARGUMENT',
+    });
+  });
+
+  test('is refused while it goes on or begins, and possible again behind its end', async () => {
+    const server = await makeServer();
+    const refusal = { name: 'ThawError', code: 'INVALID_ARGUMENT' };
+    const first = server.listen({ address: 'localhost', port: 0 });
+    await expect(server.listen(LOCAL)).rejects.toMatchObject(refusal);
+    const { port } = await within(first);
+    await expect(server.listen(LOCAL)).rejects.toMatchObject({
+      ...refusal,
+      found: expect.stringContaining(`port ${port}`),
+    });
+    server.stopListening();
+    await within(server.listen(LOCAL));
+  });
+
+  test.each(['localhost', '127.0.0.1', undefined])(
+    'at %s, stopped before it has begun, tells so',
+    async (address) => {
+      const server = await makeServer();
+      const stopped = server.listen({ address, port: 0 });
+      server.stopListening();
+      const next = server.listen(LOCAL);
+      await expect(within(stopped)).rejects.toMatchObject({ code: 'ABORTED' });
+      expect(await within(next)).toMatchObject({ address: '127.0.0.1' });
+      await server.close();
+      await server.close();
+    },
+  );
+
+  test('that never began may be ended', async () => {
+    const server = await makeServer();
+    server.stopListening();
+    await within(server.close());
   });
 });
