@@ -2,7 +2,8 @@
  * `thaw verify <image>`.
  */
 import type { Command } from 'commander';
-import { verifyImage } from '../image/verify-image.js';
+import { ThawError } from '../errors.js';
+import { type ImageVerification, verifyImage } from '../image/verify-image.js';
 import { EXIT } from './exit-status.js';
 import { Interruption } from './interruption.js';
 import { printError } from './print-error.js';
@@ -30,37 +31,46 @@ async function runVerify(image: string, json: boolean): Promise<number> {
       signal: interruption.signal,
     });
     progress.stop();
-    const { problems, truncated, pages, zeroPages, checksummedPages } = result;
-    if (json) {
-      const list = problems.map(({ code, message }) => ({ code, message }));
-      const object = {
-        image,
-        ok: problems.length === 0,
-        pages,
-        zeroPages,
-        checksummedPages,
-        problems: list,
-        truncated,
-      };
-      process.stdout.write(`${JSON.stringify(object)}\n`);
-    } else {
-      const verdict =
-        problems.length === 0 ? 'nothing wrong' : formatNumberOf(problems.length, 'problem');
-      const compared =
-        checksummedPages === 0 ? 'no checksums' : `${formatCount(checksummedPages)} with checksums`;
-      process.stdout.write(
-        `${image}: ${formatPages(pages)} read, ${formatCount(zeroPages)} all zero, ${compared}, ` +
-          `${verdict}${truncated ? ' and more' : ''}\n`,
-      );
-      for (const problem of problems) printError(problem);
-    }
-    return problems.length === 0 ? EXIT.ok : EXIT.failed;
+    if (json) printObject(image, result);
+    else printVerdict(image, result);
+    for (const problem of result.problems) printError(problem);
+    return result.problems.length === 0 ? EXIT.ok : EXIT.failed;
   } catch (error) {
     progress.stop();
     if (interruption.signal.aborted) return interruption.exitStatus;
+    if (json && error instanceof ThawError) {
+      const nothing = { pages: 0, zeroPages: 0, checksummedPages: 0, truncated: false };
+      printObject(image, { ...nothing, problems: [error] });
+    }
     printError(error);
     return EXIT.failed;
   } finally {
     interruption.stop();
   }
+}
+
+function printObject(image: string, result: ImageVerification): void {
+  const { problems, truncated, pages, zeroPages, checksummedPages } = result;
+  const object = {
+    image,
+    ok: problems.length === 0,
+    pages,
+    zeroPages,
+    checksummedPages,
+    problems: problems.map(({ code, message }) => ({ code, message })),
+    truncated,
+  };
+  process.stdout.write(`${JSON.stringify(object)}\n`);
+}
+
+function printVerdict(image: string, result: ImageVerification): void {
+  const { problems, truncated, pages, zeroPages, checksummedPages } = result;
+  const verdict =
+    problems.length === 0 ? 'nothing wrong' : formatNumberOf(problems.length, 'problem');
+  const compared =
+    checksummedPages === 0 ? 'no checksums' : `${formatCount(checksummedPages)} with checksums`;
+  process.stdout.write(
+    `${image}: ${formatPages(pages)} read, ${formatCount(zeroPages)} all zero, ${compared}, ` +
+      `${verdict}${truncated ? ' and more' : ''}\n`,
+  );
 }

@@ -56,6 +56,16 @@ describe('thaw inspect', () => {
     expect(pages).toBe(381);
     expect(shared).toHaveLength(1);
   });
+
+  it.each([
+    ['/no/such/directory', 'IMAGE_MISSING'],
+    ['fixtures/malformed/entries-overlap', 'ENTRIES_OVERLAP'],
+    ['', 'INVALID_ARGUMENT'],
+  ])('fails as JSON with an empty stdout, and the error on stderr: %j', async (image, code) => {
+    const { status, stdout, stderr } = await runThaw('inspect', image, '--json');
+    expect({ status, stdout }).toEqual({ status: 1, stdout: '' });
+    expect(stderr).toMatch(new RegExp(`^thaw: ${code}: .*\\n$`));
+  });
 });
 
 describe('thaw verify', () => {
@@ -79,6 +89,26 @@ describe('thaw verify', () => {
     expect(stdout).toContain('1 problem');
     expect(stderr).toMatch(/^thaw: LZ4_CORRUPT: .*pages-1\.img, byte \d+.*\n$/);
   });
+
+  it.each([
+    ['fixtures/malformed/lz4-corrupt', 'LZ4_CORRUPT'],
+    ['fixtures/malformed/entries-overlap', 'ENTRIES_OVERLAP'],
+    ['/no/such/directory', 'IMAGE_MISSING'],
+    ['', 'INVALID_ARGUMENT'],
+  ])(
+    'tells the problems of %j on stderr too when stdout has the JSON object',
+    async (image, code) => {
+      const { status, stdout, stderr } = await runThaw('verify', image, '--json');
+      expect(status).toBe(1);
+      const { problems, ...rest } = JSON.parse(stdout);
+      expect(rest).toMatchObject({ image, ok: false, truncated: false });
+      expect(problems[0]).toMatchObject({ code });
+      const lines = problems.map((it: { code: string; message: string }) => {
+        return `thaw: ${it.code}: ${it.message}\n`;
+      });
+      expect(stderr).toBe(lines.join(''));
+    },
+  );
 });
 
 describe('thaw pack and unpack', () => {
