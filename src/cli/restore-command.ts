@@ -14,7 +14,13 @@ import { addFillOptions, toFillOptions } from './fill-flags.js';
 import { Interruption } from './interruption.js';
 import { printError, printWarning } from './print-error.js';
 import type { CriuRestoreFlags } from './restore-criu-command.js';
-import { buildFailureReport, buildReport, type RestoreReport } from './restore-report.js';
+import {
+  buildFailureReport,
+  buildReport,
+  errorsOf,
+  type RestoreOutcome,
+  type RestoreReport,
+} from './restore-report.js';
 import {
   type Output,
   printFigures,
@@ -119,59 +125,82 @@ async function runRestore(image: string, flags: RestoreFlags): Promise<number> {
   const interruption = new Interruption();
   // With --json, stdout holds the object and nothing else.
   const output: Output = flags.json ? { write: () => {} } : process.stdout;
-  let restoration: Restoration | undefined;
   try {
-    restoration = await restore(image, {
-      ...toFillOptions(flags),
-      onError: flags.onError,
-      onStall: (where, reason) => printWarning(formatStall(where, reason)),
-      onResume: (where) => printWarning(formatResume(where)),
-      signal: interruption.signal,
-    });
-    // Ends whatever waits on a host, too.
-    const started = restoration;
-    interruption.signal.addEventListener('abort', () => void started.close(), { once: true });
-    printHeader(output, image, restoration);
-    const report = await carryOut(image, restoration, flags, output, interruption.signal);
-    if (flags.json) process.stdout.write(`${JSON.stringify(report)}\n`);
-    else printSummary(output, report);
-    if (flags.verbose) printFigures(output, restoration, report);
-    for (const { code, message } of report.errors) printError({ code, message });
-    if (flags.keep) await keep(restoration, output, interruption);
-    return succeeded(report) ? EXIT.ok : EXIT.failed;
+    const restoration = await startRestore(image, flags, interruption.signal);
+    try {
+      // Ends whatever waits on a host, too.
+      const close = (): void => void restoration.close();
+      interruption.signal.addEventListener('abort', close, { once: true });
+      printHeader(output, image, restoration);
+      const outcome = await carryOut(image, restoration, flags, output, interruption.signal);
+      if (interruption.signal.aborted) return interruption.exitStatus;
+      const report = buildReport(outcome);
+      if (flags.json) process.stdout.write(`${JSON.stringify(report)}\n`);
+      else printSummary(output, report, flags.fill === 'on');
+      if (flags.verbose) printFigures(output, restoration, report);
+      for (const error of errorsOf(outcome)) printError(error);
+      if (flags.keep && stands(outcome)) await keep(restoration, output, interruption);
+      return succeeded(report) ? EXIT.ok : EXIT.failed;
+    } finally {
+      await restoration.close();
+    }
   } catch (error) {
     if (interruption.signal.aborted) return interruption.exitStatus;
-    const errors = [...(restoration?.pageErrors ?? []), error];
-    if (flags.json) process.stdout.write(`${JSON.stringify(buildFailureReport(image, errors))}\n`);
-    for (const each of errors) printError(each);
-    const stopped = error instanceof ThawError && error.code === 'TASK_STOPPED';
-    if (restoration !== undefined && stopped && flags.keep) {
-      await keep(restoration, output, interruption).catch(printError);
-    }
+    printError(error);
     return EXIT.failed;
   } finally {
-    await restoration?.close();
     interruption.stop();
   }
 }
 
+async function startRestore(
+  image: string,
+  flags: RestoreFlags,
+  signal: AbortSignal,
+): Promise<Restoration> {
+  try {
+    return await restore(image, {
+      ...toFillOptions(flags),
+      onError: flags.onError,
+      onStall: (where, reason) => printWarning(formatStall(where, reason)),
+      onResume: (where) => printWarning(formatResume(where)),
+      signal,
+    });
+  } catch (error) {
+    if (flags.json && !signal.aborted) {
+      process.stdout.write(`${JSON.stringify(buildFailureReport(image, [error]))}\n`);
+    }
+    throw error;
+  }
+}
+
+/** Does what the flags say, as far as it goes. */
 async function carryOut(
   image: string,
   restoration: Restoration,
   flags: RestoreFlags,
   output: Output,
   signal: AbortSignal,
-): Promise<RestoreReport> {
+): Promise<RestoreOutcome> {
+  const outcome: RestoreOutcome = { image, restoration, touched: [], residentMs: null };
   const stopProgress = startProgress(output, restoration);
   try {
     const { seed, touchThreads: threads } = flags;
-    const touched = await restoration.touch(flags.access, { seed, threads, signal });
-    const residentMs = flags.fill === 'on' ? await restoration.resident : null;
-    const verify = flags.verify ? await restoration.verify(signal) : undefined;
-    return buildReport({ image, restoration, touched, residentMs, verify });
+    outcome.touched = await restoration.touch(flags.access, { seed, threads, signal });
+    if (flags.fill === 'on') outcome.residentMs = await restoration.resident;
+    if (flags.verify) outcome.verify = await restoration.verify(signal);
+  } catch (error) {
+    outcome.failure = error;
   } finally {
     stopProgress();
   }
+  return outcome;
+}
+
+/** Whether there is something to keep: of a host that was stopped, too. */
+function stands({ failure }: RestoreOutcome): boolean {
+  const stopped = failure instanceof ThawError && failure.code === 'TASK_STOPPED';
+  return failure === undefined || stopped;
 }
 
 async function keep(

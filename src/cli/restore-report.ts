@@ -58,13 +58,15 @@ export interface RestoreReport {
   readonly errors: readonly { readonly code: string; readonly message: string }[];
 }
 
-/** What a finished restore leaves for its report. */
+/** How far a restore came, for its report. */
 export interface RestoreOutcome {
   readonly image: string;
   readonly restoration: Restoration;
-  readonly touched: readonly TouchSummary[];
-  readonly residentMs: number | null;
-  readonly verify: VerifyResult | undefined;
+  touched: readonly TouchSummary[];
+  residentMs: number | null;
+  verify?: VerifyResult;
+  /** Why it came no further. */
+  failure?: unknown;
 }
 
 /** Puts a report together. Reads the figures as they are now. */
@@ -72,11 +74,6 @@ export function buildReport(outcome: RestoreOutcome): RestoreReport {
   const { image, restoration, touched, residentMs, verify } = outcome;
   const figures = restoration.figures();
   const served = figures.filter((figure) => figure !== undefined);
-  const errors = [
-    ...restoration.pageErrors,
-    ...(verify?.tasks.flatMap((counts) => counts.errors) ?? []),
-    ...(verify?.shared.flatMap((counts) => counts.errors) ?? []),
-  ];
   return {
     image,
     tasks: restoration.tasks.map(({ task, plan, host }, i) => ({
@@ -113,11 +110,21 @@ export function buildReport(outcome: RestoreOutcome): RestoreReport {
       pager: summarizeFaults(served),
     },
     pager: summarizePager(served),
-    errors: errors.map(toErrorEntry),
+    errors: errorsOf(outcome).map(toErrorEntry),
   };
 }
 
-/** The report of a restore that did not come about, or did not come to its end. */
+/** All that went wrong, in the order in which it is told. */
+export function errorsOf({ restoration, verify, failure }: RestoreOutcome): unknown[] {
+  return [
+    ...restoration.pageErrors,
+    ...(verify?.tasks.flatMap((counts) => counts.errors) ?? []),
+    ...(verify?.shared.flatMap((counts) => counts.errors) ?? []),
+    ...(failure === undefined ? [] : [failure]),
+  ];
+}
+
+/** The report of a restore that did not come about. */
 export function buildFailureReport(image: string, errors: readonly unknown[]): RestoreReport {
   const nothing = { p50: null, p99: null, max: null };
   return {

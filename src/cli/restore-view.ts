@@ -86,8 +86,8 @@ export function startProgress(output: Output, restoration: Restoration): () => v
   };
 }
 
-/** The summary: tasks, both clocks, latencies, verification. */
-export function printSummary(output: Output, report: RestoreReport): void {
+/** The summary: tasks, both clocks, latencies, verification. `waited`: for everything to be resident. */
+export function printSummary(output: Output, report: RestoreReport, waited: boolean): void {
   const colors = pc.createColors(output.isTTY === true && pc.isColorSupported);
   const lines = report.tasks.flatMap((task) => [
     `${printable(task.comm)} (task ${task.pid}, host ${task.hostPid})`,
@@ -100,7 +100,7 @@ export function printSummary(output: Output, report: RestoreReport): void {
   lines.push(
     `ready     ${formatMs(readyMs ?? 0)}  (the targets could run)`,
     residentMs === null
-      ? 'resident  not waited for (--fill off)'
+      ? `resident  ${waited ? 'not reached' : 'not waited for (--fill off)'}`
       : `resident  ${formatMs(residentMs)}  (${describeResident(report)})`,
   );
   const { host, pager } = report.latencyUs;

@@ -136,6 +136,25 @@ describe('thaw restore --json', () => {
     expect(tasks[0]).toMatchObject({ pages: 4, resident: 3 });
   });
 
+  it.each([
+    ['stop', 'TASK_STOPPED', 'a host was stopped, since pages of it cannot be produced'],
+    ['kill', 'HOST_LOST', 'a host was killed, since pages of it cannot be produced'],
+  ])('has what was done until --on-error %s', async (policy, code, what) => {
+    const { status, stdout, stderr } = await runThaw(
+      ...['restore', 'fixtures/malformed/lz4-corrupt', '--json', '--on-error', policy],
+      ...['--fill', 'off', '--access', 'sequential'],
+    );
+    expect(status).toBe(1);
+    const { tasks, timing, errors } = JSON.parse(stdout);
+    expect(tasks).toMatchObject([{ pages: 4, verified: null }]);
+    expect(timing).toEqual({ readyMs: expect.any(Number), residentMs: null });
+    expect(errors).toMatchObject([
+      { code: 'PAGE_FAILED' },
+      { code, message: expect.stringContaining(what) },
+    ]);
+    expect(stderr.match(/^thaw: \w+: /gm)).toEqual(['thaw: PAGE_FAILED: ', `thaw: ${code}: `]);
+  });
+
   it('is an object for a bad image as well', async () => {
     const result = await runThaw('restore', 'fixtures/malformed/pages-truncated', '--json');
     expectOneError(result, 'PAGES_TRUNCATED');
@@ -148,6 +167,15 @@ describe('thaw restore --json', () => {
 });
 
 describe('thaw restore for people', () => {
+  it('shows what was done until a failure', async () => {
+    const { status, stdout } = await runThaw(
+      ...['restore', 'fixtures/malformed/lz4-corrupt', '--on-error', 'kill', '--verify'],
+    );
+    expect(status).toBe(1);
+    expect(stdout).toMatch(/ of 4 stored pages resident/);
+    expect(stdout).toMatch(/^ready +[\d.]+ ms/m);
+  });
+
   it('shows what, both clocks and the verification on a pipe, without escape codes', async () => {
     const { status, stdout } = await runThaw('restore', 'fixtures/family', '--verify');
     expect(status).toBe(0);
