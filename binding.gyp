@@ -20,7 +20,8 @@
       'target_name': 'thaw',
       'dependencies': ['core', "<!(node -p \"require('node-addon-api').targets\"):node_addon_api_except"],
       'sources': ['native/binding.cc', '<!@(find native/napi -name "*.cc")'],
-      'defines': ['NAPI_VERSION=9'],
+      # An error cannot be thrown where a worker is being terminated: that is not the process's end.
+      'defines': ['NAPI_VERSION=9', 'NODE_API_SWALLOW_UNTHROWABLE_EXCEPTIONS'],
       'cflags_cc': ['-fexceptions', '-fvisibility=hidden'],
       # Threads and a signal handler of the addon outlive a worker that loaded it.
       'ldflags': ['-Wl,-z,nodelete'],
