@@ -194,11 +194,12 @@ export interface NativeAddon {
    */
   tryLock(fd: number): boolean;
   /**
-   * Has a descriptor closed when this JavaScript thread ends, unless {@link closeFd} did so before; a
-   * pidfd of a child when the child has been reaped.
+   * Closes a descriptor. Nothing else may close those of {@link socketpair} (of packets),
+   * {@link receiveMessage}, {@link createMemfd}, {@link createSealedMemfd} and {@link pidfdOpen}:
+   * what is left of them is closed when this JavaScript thread ends, however it does.
+   *
+   * @throws EBADF when it is not open.
    */
-  closeWithThread(fd: number): void;
-  /** Closes a descriptor. @throws EBADF when it is not open. */
   closeFd(fd: number): void;
 }
 

@@ -10,6 +10,7 @@
 
 #include <cstring>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "attached_fds.h"
@@ -24,16 +25,23 @@ namespace {
 // Bounds the buffer of one receive.
 constexpr uint64_t kMessageBytesMax = 16 * 1024 * 1024;
 
-// socketpair(stream): of packets, or a stream.
+// Gives the descriptor to JavaScript, until closeFd or the end of the thread.
+int HandOver(Napi::Env env, Fd fd) {
+  GetEnvData(env).fds.Add(fd.get());
+  return fd.Release();
+}
+
+// socketpair(stream): of packets, or a stream, whose ends others may close.
 Napi::Value SocketPair(const Napi::CallbackInfo& info) {
-  const int type = info[0].ToBoolean().Value() ? SOCK_STREAM : SOCK_SEQPACKET;
+  const bool stream = info[0].ToBoolean().Value();
   int fds[2];
-  if (socketpair(AF_UNIX, type | SOCK_CLOEXEC, 0, fds) != 0) {
+  if (socketpair(AF_UNIX, (stream ? SOCK_STREAM : SOCK_SEQPACKET) | SOCK_CLOEXEC, 0, fds) != 0) {
     ThrowSystemError(info.Env(), "socketpair", errno);
   }
   Napi::Array pair = Napi::Array::New(info.Env(), 2);
-  pair.Set(0u, fds[0]);
-  pair.Set(1u, fds[1]);
+  for (const uint32_t i : {0u, 1u}) {
+    pair.Set(i, stream ? fds[i] : HandOver(info.Env(), Fd(fds[i])));
+  }
   return pair;
 }
 
@@ -100,7 +108,9 @@ Napi::Value ReceiveMessage(const Napi::CallbackInfo& info) {
   Napi::Uint8Array bytes = Napi::Uint8Array::New(env, static_cast<size_t>(received.byte_length));
   memcpy(bytes.Data(), buffer.data(), bytes.ByteLength());
   Napi::Array numbers = Napi::Array::New(env, attached.fds.size());
-  for (uint32_t i = 0; i < attached.fds.size(); ++i) numbers.Set(i, attached.fds[i].Release());
+  for (uint32_t i = 0; i < attached.fds.size(); ++i) {
+    numbers.Set(i, HandOver(env, std::move(attached.fds[i])));
+  }
   Napi::Object result = Napi::Object::New(env);
   result.Set("bytes", bytes);
   result.Set("fds", numbers);
@@ -142,7 +152,7 @@ Napi::Value CreateMemfd(const Napi::CallbackInfo& info) {
     fd.Reset();
     ThrowSystemError(info.Env(), "ftruncate", error);
   }
-  return Napi::Number::New(info.Env(), fd.Release());
+  return Napi::Number::New(info.Env(), HandOver(info.Env(), std::move(fd)));
 }
 
 void WriteAll(Napi::Env env, int fd, const uint8_t* bytes, size_t byte_length) {
@@ -170,14 +180,14 @@ Napi::Value CreateSealedMemfd(const Napi::CallbackInfo& info) {
   if (fcntl(fd.get(), F_ADD_SEALS, F_SEAL_WRITE | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) != 0) {
     ThrowSystemError(info.Env(), "fcntl", errno);
   }
-  return Napi::Number::New(info.Env(), fd.Release());
+  return Napi::Number::New(info.Env(), HandOver(info.Env(), std::move(fd)));
 }
 
 Napi::Value PidfdOpen(const Napi::CallbackInfo& info) {
   const int pid = ToFd(info, 0);
-  const long fd = syscall(SYS_pidfd_open, pid, 0);  // close-on-exec by definition
-  if (fd < 0) ThrowSystemError(info.Env(), "pidfd_open", errno);
-  return Napi::Number::New(info.Env(), static_cast<double>(fd));
+  Fd fd(static_cast<int>(syscall(SYS_pidfd_open, pid, 0)));  // close-on-exec by definition
+  if (!fd.valid()) ThrowSystemError(info.Env(), "pidfd_open", errno);
+  return Napi::Number::New(info.Env(), HandOver(info.Env(), std::move(fd)));
 }
 
 // pidfdSendSignal(pidfd, signal): true, or false where the process is gone.
@@ -189,10 +199,6 @@ Napi::Value PidfdSendSignal(const Napi::CallbackInfo& info) {
   }
   if (errno == ESRCH) return Napi::Boolean::New(info.Env(), false);
   ThrowSystemError(info.Env(), "pidfd_send_signal", errno);
-}
-
-void CloseWithThread(const Napi::CallbackInfo& info) {
-  GetEnvData(info.Env()).fds.Add(ToFd(info, 0));
 }
 
 void CloseFd(const Napi::CallbackInfo& info) {
@@ -214,7 +220,6 @@ void RegisterChannel(Napi::Env env, Napi::Object exports) {
   exports.Set("createSealedMemfd", Napi::Function::New(env, CreateSealedMemfd));
   exports.Set("pidfdOpen", Napi::Function::New(env, PidfdOpen));
   exports.Set("pidfdSendSignal", Napi::Function::New(env, PidfdSendSignal));
-  exports.Set("closeWithThread", Napi::Function::New(env, CloseWithThread));
   exports.Set("closeFd", Napi::Function::New(env, CloseFd));
 }
 

@@ -1,5 +1,5 @@
-// Descriptors that end with the JavaScript thread that they belong to, when it does not close them:
-// a worker that is terminated runs no more JavaScript.
+// What ends with the JavaScript thread that it belongs to: a worker that is terminated runs no more
+// JavaScript, not even between two calls.
 //
 // Thread-safety: JavaScript thread only.
 #ifndef THAW_NATIVE_NAPI_THREAD_FDS_H_
@@ -9,13 +9,14 @@
 
 namespace thaw {
 
+// Descriptors that the addon has made for JavaScript.
 class ThreadFds {
  public:
   ThreadFds() = default;
   ThreadFds(const ThreadFds&) = delete;
   ThreadFds& operator=(const ThreadFds&) = delete;
-  // Closes what is left. A pidfd of a child is closed once the child has been reaped, which nobody
-  // else does any more.
+  // Closes what is left, and has processes of ours that this thread started reaped: nobody else
+  // does any more.
   ~ThreadFds();
 
   void Add(int fd) { fds_.insert(fd); }

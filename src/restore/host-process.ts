@@ -120,10 +120,7 @@ export class HostProcess {
       message: (message) => this.#take(message),
       end: () => {}, // the exit tells more
     });
-    if (this.#child.pid !== undefined) {
-      this.#pidfd = native.pidfdOpen(this.#child.pid);
-      native.closeWithThread(this.#pidfd);
-    }
+    if (this.#child.pid !== undefined) this.#pidfd = native.pidfdOpen(this.#child.pid);
   }
 
   /**

@@ -35,7 +35,6 @@ export class MappedObjects {
           object.name ?? `thaw-shmem-${object.shmid}`,
           Number(object.size),
         );
-        native.closeWithThread(fd);
         memory.set(object.shmid, fd);
         for await (const { vaddr, bytes } of checkpoint.storedRuns(object)) {
           writeAll(fd, bytes, Number(vaddr));

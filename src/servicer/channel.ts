@@ -28,7 +28,6 @@ export class Channel {
     this.#fd = fd;
     this.#packetBytesMax = packetBytesMax;
     this.#handlers = handlers;
-    native.closeWithThread(fd);
     this.#watcher = new native.FdWatcher(fd, () => this.#drain());
   }
 

@@ -74,14 +74,8 @@ export class PagerProcess {
     } finally {
       native.closeFd(theirs);
     }
-    const pidfd = this.#child.pid === undefined ? undefined : native.pidfdOpen(this.#child.pid);
-    // Reaps it when this thread ends first.
-    if (pidfd !== undefined) native.closeWithThread(pidfd);
     this.#exited = new Promise((resolve) => {
-      this.#child.once('exit', () => {
-        if (pidfd !== undefined) native.closeFd(pidfd);
-        resolve();
-      });
+      this.#child.once('exit', () => resolve());
       this.#child.once('error', (cause) => {
         this.#fail(new ThawError('PAGER_START_FAILED', { what: `${path} did not start`, cause }));
         resolve();
@@ -233,7 +227,6 @@ export class PagerProcess {
       this.#greeted = true;
       if (Number(packet.a) === PROTOCOL_VERSION) {
         this.#channel.keepAlive(false);
-        native.closeWithThread(fd);
         this.#hello.resolve(fd);
         return;
       }
