@@ -150,7 +150,7 @@ describe('a server that comes back', () => {
     expect(resumed).toContain(`(${label})`);
     const waited = timeOf(resumed) - timeOf(linesWith('it is tried again')[0]);
     expect(waited).toBeGreaterThan(0.9);
-    expect(waited).toBeLessThan(4.5);
+    expect(waited).toBeLessThan(2.5);
     expect(log()).not.toContain('Error');
   });
 
@@ -213,7 +213,7 @@ describe('a server that stays away', () => {
     expect(lost).toContain(`(${label})`);
     const waited = timeOf(lost) - timeOf(linesWith('it is tried again')[0]);
     expect(waited).toBeGreaterThan(4.5);
-    expect(waited).toBeLessThan(10);
+    expect(waited).toBeLessThan(7);
     const pid = target.pids[0];
     const failed = linesWith('Error: PAGE_FAILED');
     expect(failed.length).toBeGreaterThan(0);
